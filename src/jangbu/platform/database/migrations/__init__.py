@@ -1,0 +1,1 @@
+"""Migrations of the one database, the newest last; `jangbu.platform.database.upgrade` runs them."""
