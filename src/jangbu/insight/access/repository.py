@@ -1,0 +1,78 @@
+"""The access context's rows, and nothing of their meaning."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from jangbu.insight.access.contracts import ApiKey, Tenant
+from jangbu.insight.access.tables import api_key_tenants, api_keys, tenants
+from jangbu.kernel.tenancy import TenantId
+
+
+def add_tenant(connection: Connection, tenant: Tenant, now: datetime) -> None:
+    values = {"name": tenant.name, "zone": tenant.zone, "currency": tenant.currency, "pinned_now": tenant.pinned_now}
+    connection.execute(insert(tenants).values(id=tenant.id, created_at=now, **values))
+
+
+def find_tenant(connection: Connection, tenant: str) -> Tenant | None:
+    row = connection.execute(select(tenants).where(tenants.c.id == tenant)).one_or_none()
+    return None if row is None else _tenant(row)
+
+
+def list_tenants(connection: Connection, offset: int, limit: int) -> tuple[Tenant, ...]:
+    rows = connection.execute(select(tenants).order_by(tenants.c.id).offset(offset).limit(limit))
+    return tuple(_tenant(row) for row in rows)
+
+
+def tenant_ids(connection: Connection, limit: int) -> tuple[str, ...]:
+    return tuple(connection.execute(select(tenants.c.id).order_by(tenants.c.id).limit(limit)).scalars())
+
+
+def add_key(connection: Connection, key: ApiKey, secret_hash: str) -> None:
+    values = {"name": key.name, "prefix": key.prefix, "roles": list(key.roles), "created_at": key.created_at}
+    connection.execute(insert(api_keys).values(id=key.id, secret_hash=secret_hash, **values))
+    held = [{"api_key": key.id, "tenant": tenant, "position": position} for position, tenant in enumerate(key.tenants)]
+    connection.execute(insert(api_key_tenants), held)
+
+
+def find_key(connection: Connection, key: str) -> ApiKey | None:
+    return _one_key(connection, connection.execute(select(api_keys).where(api_keys.c.id == key)).one_or_none())
+
+
+def find_key_by_hash(connection: Connection, secret_hash: str) -> ApiKey | None:
+    return _one_key(connection, connection.execute(select(api_keys).where(api_keys.c.secret_hash == secret_hash)).one_or_none())
+
+
+def list_keys(connection: Connection, offset: int, limit: int) -> tuple[ApiKey, ...]:
+    rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at, api_keys.c.id).offset(offset).limit(limit)).all()
+    return _keys(connection, rows)
+
+
+def revoke(connection: Connection, key: str, now: datetime) -> None:
+    connection.execute(update(api_keys).where(api_keys.c.id == key, api_keys.c.revoked_at.is_(None)).values(revoked_at=now))
+
+
+def _one_key(connection: Connection, row: Row[Any] | None) -> ApiKey | None:
+    return None if row is None else _keys(connection, [row])[0]
+
+
+def _keys(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[ApiKey, ...]:
+    held = _held(connection, (row.id for row in rows))
+    return tuple(
+        ApiKey(row.id, row.name, row.prefix, tuple(held.get(row.id, ())), tuple(row.roles), row.created_at, row.revoked_at)
+        for row in rows
+    )
+
+
+def _held(connection: Connection, keys: Iterable[str]) -> dict[str, list[TenantId]]:
+    found: dict[str, list[TenantId]] = {}
+    query = select(api_key_tenants).where(api_key_tenants.c.api_key.in_(list(keys))).order_by(api_key_tenants.c.position)
+    for row in connection.execute(query):
+        found.setdefault(row.api_key, []).append(TenantId(row.tenant))
+    return found
+
+
+def _tenant(row: Row[Any]) -> Tenant:
+    return Tenant(TenantId(row.id), row.name, row.zone, row.currency, row.pinned_now)
