@@ -174,8 +174,15 @@ def test_a_second_request_costs_no_read_of_the_database(access: Access, stopwatc
 
 
 def test_an_unknown_key_to_revoke_is_not_found(access: Access) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="'nope'"):
         access.revoke_key("nope")
+
+
+def test_a_secret_given_for_an_id_is_not_repeated(access: Access) -> None:
+    _, secret = access.create_key("key", ["a"])
+    with pytest.raises(NotFound, match="secret, not a key's id") as caught:
+        access.revoke_key(secret.reveal())
+    assert secret.reveal() not in f"{caught.value} {caught.value.problem()}"
 
 
 def test_a_key_needs_tenants_that_exist(access: Access) -> None:

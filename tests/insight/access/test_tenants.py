@@ -98,7 +98,7 @@ def test_a_pinned_time_needs_an_offset(access: Access) -> None:
 
 def test_an_unknown_tenant_is_not_found_and_near_ones_are_named(access: Access) -> None:
     access.create_tenant("demo", "Demo", "UTC", "USD")
-    with pytest.raises(NotFound, match="no tenant 'dmo'. Did you mean 'demo'"):
+    with pytest.raises(NotFound, match=r"no tenant 'dmo'\. Did you mean 'demo'"):
         access.tenant("dmo")
 
 

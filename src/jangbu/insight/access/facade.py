@@ -92,8 +92,8 @@ class Access:
             return repository.list_keys(connection, offset, limit)
 
     def revoke_key(self, id: str) -> ApiKey:  # noqa: A002
-        """The key, which is refused from now on: here at once, in other processes within `REVOKED_WITHIN` seconds. Revoking it again
-        changes nothing.
+        """The key, which is refused from now on: here at once, elsewhere within `REVOKED_WITHIN` seconds. Revoking it again changes
+        nothing.
 
         Raises:
             NotFound: there is no such key.
@@ -103,9 +103,7 @@ class Access:
             found = repository.find_key(work.connection, id)
         self._principals.clear()
         if found is None:
-            raise NotFound(
-                f"There is no key {id[:80]!r}.", value=id, hint="Use a key's id, not its secret; list the keys to see them."
-            )
+            raise _no_key(id)
         return found
 
     def authenticate(self, secret: str | Secret) -> Principal:
@@ -138,6 +136,13 @@ def _differs(found: Tenant, wanted: Tenant) -> Conflict:
     different = [field for field in fields if getattr(found, field) != getattr(wanted, field)]
     shown = ", ".join(f"{field} {getattr(found, field)}" for field in different)
     return Conflict(f"The tenant {found.id!r} is there already, with {shown}.", value=found.id, path="/" + different[0])
+
+
+def _no_key(given: str) -> NotFound:
+    hint = "List the keys to see their ids."
+    if given.startswith("jb_"):
+        return NotFound("That is a secret, not a key's id.", hint=hint)  # unnamed, or it would stand in a log next
+    return NotFound(f"There is no key {given[:80]!r}.", value=given, hint=hint)
 
 
 def _unauthenticated() -> Unauthenticated:
