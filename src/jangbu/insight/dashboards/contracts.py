@@ -54,7 +54,8 @@ FILTER_SCHEMA: dict[str, Any] = {
 }
 """The JSON Schema of a filter node; OpenAPI keeps it as the component `Filter`."""
 
-Filter = Annotated[Node, PlainValidator(parse_filter), WithJsonSchema({"$ref": "#/components/schemas/Filter"})]
+Filter = Annotated[Node, PlainValidator(parse_filter), WithJsonSchema({"title": "Filter", "type": "object"})]
+"""Pydantic can't refer to a schema that isn't its own, so OpenAPI puts `FILTER_SCHEMA` in this one's place."""
 
 
 class _Wire(BaseModel):
