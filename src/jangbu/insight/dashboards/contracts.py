@@ -140,7 +140,7 @@ class LegReport:
 @dataclass(frozen=True, slots=True)
 class Meta:
     """`as_of` and `data_versions` are by data source; a version is a number, or one a tenant where several are asked. `now` is only
-    there where the tenant's clock is pinned. `range` is the resolved time range and `compare_range` the compared one, in ISO 8601."""
+    there where the tenant's clock is pinned. `range` and `compare_range` are resolved, in ISO 8601."""
 
     query_id: str
     zone: str

@@ -1,0 +1,158 @@
+"""Runs a plan: legs on their servers, what is above them in the workbench, and the answer's columns and meta."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from jangbu.insight.catalog.contracts import Text
+from jangbu.insight.dashboards.contracts import AnswerColumn, LegReport, Role
+from jangbu.insight.dashboards.dashboard_layer import finishing
+from jangbu.insight.dashboards.dashboard_layer.planning import Plan, PlannedLeg
+from jangbu.insight.dashboards.data_layer.pins import Pins
+from jangbu.insight.dashboards.data_layer.servers import Servers, arrow_type, bucket_type, conformed, leg_schema
+from jangbu.insight.dashboards.query_layer.leg import TENANT, TIME
+from jangbu.insight.dashboards.query_layer.zones import instant_at
+from jangbu.kernel.types import FieldType
+from jangbu.platform.engines.ports import CancelToken, Engine, Scan, Statement
+
+_TIME_LABEL = Text(ko="시간", en="Time")
+_TENANT_LABEL = Text(ko="고객사", en="Tenant")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a plan in the answer's order, with the analysis' facts taken out."""
+
+    table: pa.Table
+    truncated: bool
+    facts: Mapping[str, Any] | None
+    legs: tuple[LegReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """`workbench` is an engine that reads Arrow tables (`capabilities.memory`)."""
+
+    servers: Servers
+    workbench: Engine
+    pins: Pins
+    cancel: CancelToken | None = None
+
+    def rows(self, plan: Plan) -> Rows:
+        fused = self._is_fused(plan)
+        table, legs = self._fused(plan) if fused else self._merged(plan)
+        limit = plan.question.limit
+        shown = columns_of(plan)
+        facts = _facts(plan, table)
+        kept = table.slice(0, limit).select(range(len(shown)))
+        return Rows(kept, table.num_rows > limit, facts, legs)
+
+    def _is_fused(self, plan: Plan) -> bool:
+        return plan.fused and self.servers.engine_of(plan.legs[0].leg.data_source).capabilities.finishes
+
+    def statements(self, plan: Plan) -> Iterator[tuple[PlannedLeg, Engine, Statement]]:
+        """What each leg's server is sent."""
+        for part in plan.legs:
+            compiled, engine = self.servers.compile(part.leg)
+            select = finishing.finish_one(plan, compiled.select, engine.emitter) if self._is_fused(plan) else compiled.select
+            yield part, engine, self.servers.statement(part.leg, select, compiled.scans, self.pins)
+
+    def _fused(self, plan: Plan) -> tuple[pa.Table, tuple[LegReport, ...]]:
+        part, _, statement = next(self.statements(plan))
+        table, report = self.servers.run(part.leg, statement, _schema(plan), "current", self.cancel)
+        return table, (report,)
+
+    def _merged(self, plan: Plan) -> tuple[pa.Table, tuple[LegReport, ...]]:
+        scans, reports = [], []
+        for index, (part, _, statement) in enumerate(self.statements(plan)):
+            purpose = "compare" if part.compared else "current"
+            table, report = self.servers.run(part.leg, statement, leg_schema(part.leg), purpose, self.cancel)
+            scans.append(Scan(finishing.leg_name(index), tuple(table.column_names), rows=table))
+            reports.append(report)
+        select = finishing.finish_many(plan, self.workbench.emitter)
+        statement = Statement(self.workbench.render(select), (*scans, *_axis_scans(plan)))
+        table = self.workbench.run(statement, timeout=self.servers.timeout, cancel=self.cancel)
+        return conformed(table, _schema(plan)), tuple(reports)
+
+
+def _axis_scans(plan: Plan) -> Iterator[Scan]:
+    if plan.axis is None:
+        return
+    type_ = bucket_type(plan.legs[0].leg)
+
+    def column(buckets: tuple[Any, ...]) -> "pa.Array[Any]":
+        values = buckets if pa.types.is_date(type_) else [instant_at(each) for each in buckets]
+        return pa.array(values, type_)
+
+    if plan.fills:
+        yield Scan(finishing.AXIS, ("bucket",), rows=pa.table({"bucket": column(plan.axis.current)}))
+    if plan.axis.compared is not None:
+        count = min(len(plan.axis.current), len(plan.axis.compared))
+        pairs = {"current": column(plan.axis.current[:count]), "compared": column(plan.axis.compared[:count])}
+        yield Scan(finishing.PAIRS, ("current", "compared"), rows=pa.table(pairs))
+
+
+def _facts(plan: Plan, table: pa.Table) -> Mapping[str, Any] | None:
+    if plan.analysis is None or not plan.analysis.facts:
+        return None
+    return {key: table.column(name)[0].as_py() if table.num_rows else None for key, name in plan.analysis.facts.items()}
+
+
+def _schema(plan: Plan) -> pa.Schema:
+    """The Arrow schema of the finished rows, the facts' columns included."""
+    zone = plan.question.timing.zone
+    fields = []
+    for column in columns_of(plan):
+        type_ = bucket_type(plan.legs[0].leg) if column.role is Role.TIME else arrow_type(column.type, zone)
+        fields.append(pa.field(column.name, type_))
+    facts = plan.analysis.facts.values() if plan.analysis is not None else ()
+    return pa.schema([*fields, *(pa.field(name, pa.float64()) for name in facts)])
+
+
+def columns_of(plan: Plan) -> tuple[AnswerColumn, ...]:
+    """The answer's columns, in the order of `finishing.outputs`."""
+    question = plan.question
+    found: list[AnswerColumn] = []
+    if question.timing.frequency is not None:
+        type_ = FieldType.INSTANT if question.timing.frequency.is_finer_than_day else FieldType.DATE
+        found.append(AnswerColumn(TIME, type_, Role.TIME, label=_TIME_LABEL))
+    for dimension in question.dimensions:
+        meaning = next(iter(dimension.by_source.values()))
+        label = _TENANT_LABEL if meaning == TENANT or isinstance(meaning, str) else meaning.label
+        found.append(AnswerColumn(dimension.name, dimension.type, Role.DIMENSION, label=label))
+    for asked in question.shown:
+        measure = asked.measure
+        unit = question.currency or measure.unit if measure.unit == "currency" else measure.unit
+        found.append(AnswerColumn(asked.name, measure.type, Role.MEASURE, unit, measure.format, measure.label))
+        if plan.compares:
+            found.append(
+                AnswerColumn(f"{asked.name}_compare", measure.type, Role.COMPARE, unit, measure.format, measure.label, asked.name)
+            )
+            found.append(
+                AnswerColumn(f"{asked.name}_change", FieldType.DOUBLE, Role.CHANGE, None, "percent", measure.label, asked.name)
+            )
+    return (*found, *_analysis_columns(plan))
+
+
+def _analysis_columns(plan: Plan) -> Iterator[AnswerColumn]:
+    if plan.analysis is None:
+        return
+    shown = plan.question.shown
+    for name, type_, of in plan.analysis.columns:
+        form = "percent" if type_ is FieldType.DOUBLE else None
+        yield AnswerColumn(name, type_, Role.ANALYSIS, format=form, of=shown[of].name if of is not None else None)
+
+
+def totals_table(plan: Plan, rows: pa.Table | None) -> pa.Table | None:
+    """The totals row under the answer's columns: null under time, dimensions and analysis."""
+    if rows is None:
+        return None
+    schema = pa.schema(list(_schema(plan))[: len(columns_of(plan))])
+    arrays = [rows.column(field.name) if field.name in rows.column_names else pa.nulls(1, field.type) for field in schema]
+    return pa.Table.from_arrays([_one(array) for array in arrays], schema=schema)
+
+
+def _one(array: "pa.Array[Any] | pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -1,0 +1,102 @@
+"""Pins: one request sees one version of each table, whatever is loaded meanwhile."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+from jangbu.insight.catalog.contracts import DataSource, SeparationKind, TimeField
+from jangbu.insight.dashboards.query_layer.leg import Span
+from jangbu.insight.dashboards.query_layer.zones import instant_at, wall_at, wall_micros
+from jangbu.insight.ingest.contracts import DataVersion
+from jangbu.insight.ingest.facade import Ingest
+from jangbu.kernel.errors import NotFound, Unavailable
+from jangbu.kernel.tenancy import TenantId
+from jangbu.kernel.types import FieldType
+from jangbu.platform.lakehouse.ports import Lakehouse, Snapshot, TableFiles, TimeRange
+
+_ATTEMPTS = 5
+Versions = Mapping[tuple[TenantId | None, str], DataVersion]
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The snapshot of each data source's table, and the versions that it holds."""
+
+    tenants: tuple[TenantId, ...]
+    snapshots: Mapping[str, Snapshot]
+    versions: Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Pinning:
+    lakehouse: Lakehouse
+    ingest: Ingest
+
+    def pin(self, sources: Iterable[DataSource], tenants: tuple[TenantId, ...]) -> Pins:
+        """Snapshots between two readings of the versions that agree, so that both tell of the same data.
+
+        Raises:
+            Unavailable: a data source has no table yet, or loads kept finishing in between.
+        """
+        wanted = {source.name: source for source in sources}
+        before = self._versions(wanted, tenants)
+        for _ in range(_ATTEMPTS):
+            snapshots = {name: self._current(source) for name, source in wanted.items()}
+            after = self._versions(wanted, tenants)
+            if before == after:
+                return Pins(tenants, snapshots, after)
+            before = after
+        raise Unavailable("The data are being changed too fast to be read at one version.")
+
+    def _versions(self, wanted: Mapping[str, DataSource], tenants: tuple[TenantId, ...]) -> Versions:
+        found: Versions = self.ingest.versions(tenants, tuple(wanted))
+        return found
+
+    def _current(self, source: DataSource) -> Snapshot:
+        try:
+            return self.lakehouse.current(source.binding.table)
+        except NotFound as error:
+            raise Unavailable(f"{source.name!r} has no data yet.", retry_after=5, hint="Load it first.") from error
+
+    def files(self, pins: Pins, source: DataSource, field: TimeField | None, span: Span | None) -> TableFiles:
+        """The files of the pinned snapshot that may hold the tenants' rows within the span."""
+        tenants = None if source.separation.kind is SeparationKind.SHARED else pins.tenants
+        timed = field is not None and field.name == source.default_time_field
+        return self.lakehouse.files(
+            pins.snapshots[source.name], tenants, _time_range(span, field.type) if timed and field and span else None
+        )
+
+    def bounds(self, pins: Pins, source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
+        """The first and last micros (UTC or wall clock) that the rows may hold on the field, by the files' bounds and the span."""
+        found = self.files(pins, source, field, span).files
+        lows = [file.time_min for file in found if file.time_min is not None]
+        highs = [file.time_max for file in found if file.time_max is not None]
+        known = field.name == source.default_time_field and bool(lows) and bool(highs)
+        low, high = (min(lows), max(highs)) if known else (None, None)
+        return _clipped(low, high, span) if found else None
+
+
+def _clipped(low: int | None, high: int | None, span: Span | None) -> tuple[int, int] | None:
+    """Bounds within the span; where neither says an end, the years 1970 to 2100."""
+    start, end = (_micros(span.start), _micros(span.end)) if span is not None else (None, None)
+    first = max((value for value in (low, start) if value is not None), default=0)
+    last = min((value for value in (high, None if end is None else end - 1) if value is not None), default=_LATEST)
+    return (first, last) if first <= last else None
+
+
+_LATEST = wall_micros(date(2100, 1, 1))
+
+
+def _micros(value: int | date | None) -> int | None:
+    return wall_micros(value) if isinstance(value, date) else value
+
+
+def _time_range(span: Span, type_: FieldType) -> TimeRange:
+    if type_ is FieldType.DATE:
+        start, end = (datetime.combine(each, time()) if isinstance(each, date) else None for each in (span.start, span.end))
+        return TimeRange(start or datetime.min, end or datetime.max)  # noqa: DTZ901 - a day's wall clock has no zone
+    at = instant_at if type_ is FieldType.INSTANT else wall_at
+    lowest, highest = -(2**62), 2**62
+    return TimeRange(
+        at(span.start if isinstance(span.start, int) else lowest), at(span.end if isinstance(span.end, int) else highest)
+    )
