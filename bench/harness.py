@@ -19,7 +19,7 @@ BUILD = ROOT / "build" / "bench"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One figure. `goal` None: no goal, it only stands beside. `beside`: what it was measured with, e.g. each side's milliseconds."""
+    """One figure. `goal` None: it only stands beside. `beside`: what it was measured from, such as each side's milliseconds."""
 
     name: str
     value: float | None
@@ -41,15 +41,16 @@ def rounds(default: int) -> int:
 
 
 def interleaved(cases: Mapping[str, Callable[[], object]], count: int, warm_up: int = 2) -> dict[str, float]:
-    """Median milliseconds of each case over `count` rounds; every round runs all of them, in an order of its own."""
+    """Median milliseconds of each case over `count` rounds; every round runs all of them, in an order of its own. A case that
+    returns a float has measured itself, in seconds."""
     times: dict[str, list[float]] = {name: [] for name in cases}
     order, shuffle = list(cases), random.Random(count)
     for number in range(-warm_up, count):
         shuffle.shuffle(order)
         for name in order:
             start = perf_counter()
-            cases[name]()
-            elapsed = perf_counter() - start
+            own = cases[name]()
+            elapsed = own if isinstance(own, float) else perf_counter() - start
             if number >= 0:
                 times[name].append(elapsed * 1000)
     return {name: median(values) for name, values in times.items()}
@@ -71,8 +72,8 @@ def save(name: str, entries: list[Entry]) -> Path:
 
 def table(title: str, entries: list[Entry]) -> Table:
     grid = Table(title=title, title_justify="left", title_style="bold")
-    for heading, justify in (("", "left"), ("value", "right"), ("goal", "right"), ("", "left"), ("beside", "left")):
-        grid.add_column(heading, justify=justify, overflow="fold")
+    for heading in ("", "value", "goal", "", "beside"):
+        grid.add_column(heading, justify="right" if heading in {"value", "goal"} else "left", overflow="fold")
     for entry in entries:
         grid.add_row(entry.name, _figure(entry.value, entry.unit), _goal(entry), _verdict(entry), _beside(entry))
     return grid
@@ -93,4 +94,6 @@ def _verdict(entry: Entry) -> str:
 
 
 def _beside(entry: Entry) -> str:
-    return "\n".join(f"{name}: {value:.1f}" if isinstance(value, float) else f"{name}: {value}" for name, value in entry.beside.items())
+    return "\n".join(
+        f"{name}: {value:.1f}" if isinstance(value, float) else f"{name}: {value}" for name, value in entry.beside.items()
+    )

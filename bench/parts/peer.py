@@ -62,7 +62,18 @@ def sidemantic(files: Sequence[str]) -> Iterator[Sidemantic]:
     program = _install()
     models, database = _define(files)
     port = free_port()
-    command = [program, "server", "api", models, "--db", database, "--port", str(port), "--max-result-rows", "100000"]
+    command = [
+        str(program),
+        "server",
+        "api",
+        str(models),
+        "--db",
+        str(database),
+        "--port",
+        str(port),
+        "--max-result-rows",
+        "100000",
+    ]
     with (
         serving(command, f"http://127.0.0.1:{port}/readyz", HOME / "server.log"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ def months(seed: int = 2017) -> "Iterator[pa.Table]":
     lines = _lines(np.random.default_rng(seed))
     edges = np.arange("2017-01", "2018-02", dtype="datetime64[M]").astype("datetime64[us]").astype(np.int64)
     cuts = np.searchsorted(lines.sold_at, edges)
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-        yield _table(lines, slice(int(first), int(last)))
+    for first, last in pairwise(cuts.tolist()):
+        yield _table(lines, slice(first, last))
 
 
 def _lines(rng: np.random.Generator) -> Lines:
@@ -79,16 +80,16 @@ def _table(lines: Lines, part: slice) -> "pa.Table":
     )
 
 
-def _texts(indices: "np.ndarray[tuple[int], np.dtype[np.int32]]", values: list[str]) -> "pa.Array[pa.StringScalar]":
+def _texts(indices: "np.ndarray[tuple[int], np.dtype[np.int32]]", values: list[str]) -> "pa.Array[Any]":
     import pyarrow as pa
 
-    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(values)).cast(pa.string())
+    return pa.array(values).take(pa.array(indices, pa.int32()))
 
 
-def _money(cents: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> "pa.Array[pa.Decimal128Scalar]":
+def _money(cents: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> "pa.Array[Any]":
     """Cents as decimal(18,4): its bytes are 128-bit integers of ten-thousandths."""
     import pyarrow as pa
 
     words = np.zeros((len(cents), 2), np.int64)
     words[:, 0] = cents * 100
-    return pa.Array.from_buffers(pa.decimal128(18, 4), len(cents), [None, pa.py_buffer(words)])
+    return pa.Array.from_buffers(pa.decimal128(18, 4), len(cents), [None, pa.py_buffer(words.tobytes())])
