@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -178,7 +179,7 @@ def _read_filter(question: Question, tree: Any) -> None:
             question.having.append(node)
         else:
             for source in question.used_sources():
-                condition(node, lambda name, source=source: _row_type(question, source, name), question.setting)
+                condition(node, partial(_row_type, question, source), question.setting)
             question.where.append(node)
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 from reference.analyses_reference import abc, quadrant
 from reference.filter_reference import condition
-from reference.model import Formula, Measure, MeasureRef, Model
+from reference.model import Formula, Measure, MeasureRef, Model, Source
 from reference.question import Question, answer_columns, having_type, read
 from reference.time_reference import Moment, Span, between, bucket_of, buckets_of, contains, wire
 
@@ -82,9 +82,29 @@ def _where(question: Question, name: str, table: pd.DataFrame) -> list[Row]:
     if name not in question.sources:
         return list(rows)
     for node in question.where:
-        holds = condition(node, lambda field: question.field_of(source, field).type, question.setting)
-        rows = [row for row in rows if holds(lambda field, row=row: row[question.field_of(source, field).column])]
+        rows = _holding(question, source, node, rows)
     return list(rows)
+
+
+class _Bare(dict[str, Any]):
+    """Values by bare name, found by a qualified one too."""
+
+    def __missing__(self, name: str) -> Any:
+        bare = name.rpartition(".")[2]
+        if bare == name:
+            raise KeyError(name)
+        return self[bare]
+
+
+def _holding(question: Question, source: Source, node: Mapping[str, Any], rows: Iterable[Row]) -> list[Row]:
+    """The source's rows that satisfy a condition on their fields."""
+    holds = condition(dict(node), lambda name: question.field_of(source, name).type, question.setting)
+    found = []
+    for row in rows:
+        by_name = _Bare((name, row[field.column]) for name, field in {**source.time_fields, **source.dimensions}.items())
+        if holds(by_name.__getitem__):
+            found.append(row)
+    return found
 
 
 class Period:
@@ -147,10 +167,8 @@ def measured(question: Question, ref: MeasureRef, rows_for: RowsFor) -> Any:
 
 
 def _aggregate(question: Question, ref: MeasureRef, measure: Measure, rows: list[Row]) -> Any:
-    source = question.model.sources[ref[0]]
     if measure.filter is not None:
-        holds = condition(dict(measure.filter), lambda name: question.field_of(source, name).type, question.setting)
-        rows = [row for row in rows if holds(lambda name, row=row: row[question.field_of(source, name).column])]
+        rows = _holding(question, question.model.sources[ref[0]], measure.filter, rows)
     if measure.column is None:
         return len(rows)
     values = [row[measure.column] for row in rows if row[measure.column] is not None]
