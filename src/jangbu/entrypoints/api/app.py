@@ -1,0 +1,63 @@
+"""The app: routes, problems, observation, and an application that is started and closed with it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from jangbu import __version__
+from jangbu.entrypoints.api import catalog, documents, health, problems, query
+from jangbu.entrypoints.api.context import Api
+from jangbu.entrypoints.api.observe import Observe
+from jangbu.entrypoints.api.workers import Workers
+
+if TYPE_CHECKING:
+    from jangbu.entrypoints.bootstrap import Application
+
+_DESCRIPTION = (
+    """Ask a merchant's data: measures by dimensions over time. Errors are `application/problem+json` with a stable `code`."""
+)
+
+
+def create_app(application: "Application") -> FastAPI:
+    """An ASGI app over `application`, which its lifespan starts and closes."""
+    app = FastAPI(
+        title="Jangbu",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        redoc_url=None,
+        responses=documents.problems(),  # type: ignore[arg-type]  # FastAPI wants int | str keys, and dict is invariant
+    )
+    app.state.api = Api(application, Workers(application.settings.request_threads))
+    for module in (query, catalog, health):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_middleware(Observe, metrics=application.metrics)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    api: Api = app.state.api
+    await to_thread.run_sync(api.application.start)
+    try:
+        yield
+    finally:
+        await to_thread.run_sync(api.workers.close)
+        await to_thread.run_sync(api.application.close)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema.setdefault("components", {}).setdefault("schemas", {})
+        for name in ("HTTPValidationError", "ValidationError"):
+            components.pop(name, None)
+        components.update(documents.schemas())
+        app.openapi_schema = schema
+    return app.openapi_schema

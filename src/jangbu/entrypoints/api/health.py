@@ -1,0 +1,28 @@
+"""Whether the process lives, whether it can answer, and what it counts."""
+
+from fastapi import APIRouter, Response
+
+from jangbu.entrypoints.api.context import ApiOf
+from jangbu.kernel.errors import Unavailable
+from jangbu.platform.telemetry.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live", summary="The process lives")
+async def live() -> dict[str, str]:
+    return {"status": "live"}
+
+
+@router.get(
+    "/health/ready", summary="The server can answer questions", responses={503: {"description": "Not yet, or not any more."}}
+)
+async def ready(api: ApiOf) -> dict[str, str]:
+    if not await api.workers.run(api.application.is_ready):
+        raise Unavailable("The server is starting or stopping.", retry_after=1)
+    return {"status": "ready"}
+
+
+@router.get("/metrics", summary="Counts and times for Prometheus", response_class=Response)
+async def metrics(api: ApiOf) -> Response:
+    return Response(api.application.metrics.exposition(), headers={"content-type": CONTENT_TYPE})

@@ -1,0 +1,1 @@
+"""What Jangbu says about itself: structured logs and Prometheus metrics."""
