@@ -90,7 +90,7 @@ class Expression:
         self._parse = parse
 
     @cached_property
-    def tree(self) -> "exp.Expression":
+    def tree(self) -> "exp.Expr":
         return self._parsed[0]
 
     @cached_property
@@ -112,7 +112,7 @@ class Expression:
         return frozenset((column.table, column.name) for column in self.tree.find_all(exp.Column))
 
     @cached_property
-    def _parsed(self) -> "tuple[exp.Expression, FieldType]":
+    def _parsed(self) -> "tuple[exp.Expr, FieldType]":
         return self._parse(self.text)
 
     def __repr__(self) -> str:
@@ -122,7 +122,7 @@ class Expression:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    ParseFormula = Callable[[str], tuple[exp.Expression, FieldType]]
+    ParseFormula = Callable[[str], tuple[exp.Expr, FieldType]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,247 @@
+"""The YAML documents of a definitions folder, version 1: one document a file, either a data source or some of its measures.
+
+`json_schema()` is what `jangbu catalog schema` prints and editors complete by; the same models validate the files.
+"""
+
+from functools import cache
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, WithJsonSchema
+
+from jangbu.insight.catalog.contracts import Additivity, Cardinality, SeparationKind
+from jangbu.kernel.filters import OPERATORS
+from jangbu.kernel.types import FieldType, Frequency
+
+NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,62}$"
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Path: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?$")]
+"""A name, or `owner.name`."""
+Formula: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+Filter: TypeAlias = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/$defs/Filter"})]
+"""Kept in its wire form; `jangbu.kernel.filters.parse` checks it where its line is known."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TextModel(_Model):
+    """A text for people, in both languages."""
+
+    ko: Annotated[str, Field(min_length=1, description="In Korean.")]
+    en: Annotated[str, Field(min_length=1, description="In English.")]
+
+
+Label: TypeAlias = Annotated[TextModel, Field(description="What people read in place of the name.")]
+Description: TypeAlias = Annotated[TextModel, Field(description="What it means, in one or two sentences.")]
+
+
+class BindingModel(_Model):
+    """Where the rows are."""
+
+    table: Annotated[Name, Field(description="The lakehouse table.")]
+    engine: Annotated[Name | None, Field(description="The query engine; the settings' default where it is left out.")] = None
+
+
+class SeparationModel(_Model):
+    """How rows of different tenants are kept apart."""
+
+    kind: Annotated[
+        SeparationKind,
+        Field(
+            strict=False,
+            description="`column`: by a predicate; `connection`: a server of the tenant's own; `shared`: rows of everyone.",
+        ),
+    ]
+    column: Annotated[Name | None, Field(description="The column that holds the tenant's id; for `column` only.")] = None
+
+
+class CurrencyModel(_Model):
+    """The currency of the data source's money: a column or a constant, not both."""
+
+    column: Annotated[Name | None, Field(description="The column that holds an ISO 4217 code.")] = None
+    constant: Annotated[str | None, Field(pattern=r"^[A-Z]{3}$", description="One ISO 4217 code for every row.")] = None
+
+
+class ColumnModel(_Model):
+    """A physical column."""
+
+    type: Annotated[FieldType, Field(strict=False, description="What its values are. Identifiers are text.")]
+    precision: Annotated[int, Field(ge=1, le=38, description="Digits of a decimal.")] = 18
+    scale: Annotated[int, Field(ge=0, le=18, description="Digits of a decimal after the point.")] = 4
+
+
+class TimeFieldModel(_Model):
+    """A time that rows carry and questions may range over."""
+
+    column: Annotated[Name, Field(description="A column of type instant, local_timestamp or date.")]
+    label: Label
+    grain: Annotated[
+        Frequency | None,
+        Field(strict=False, description="The finest bucket it can answer; a date answers day and coarser in any case."),
+    ] = None
+    zone: Annotated[
+        str | None, Field(description="The IANA zone of a date or a local timestamp; the tenant's where it is left out.")
+    ] = None
+
+
+class RelationModel(_Model):
+    """Another data source that rows meet where the paired columns are equal."""
+
+    data_source: Annotated[Name, Field(description="The related data source.")]
+    on: Annotated[dict[Name, Name], Field(min_length=1, description="Own column: related column.")]
+    cardinality: Annotated[
+        Cardinality,
+        Field(
+            strict=False, description="Related rows that one row may meet. `many` may multiply rows, which Jangbu guards against."
+        ),
+    ]
+
+
+class DimensionModel(_Model):
+    """What measures are grouped and filtered by: a column or a formula, not both."""
+
+    column: Annotated[Path | None, Field(description="A column, or `relation.column`.")] = None
+    formula: Annotated[Formula | None, Field(description="A row formula, e.g. `hour_of_day(sold_at)`.")] = None
+    type: Annotated[FieldType | None, Field(strict=False, description="Checked against the column's or the formula's type.")] = None
+    label: Label
+    description: Description
+    hierarchy: Annotated[list[Name], Field(description="The dimensions above this one, the coarsest first.")] = []
+
+
+class DataSourceDocument(_Model):
+    """A data source: its table, columns, times, relations and dimensions."""
+
+    version: Annotated[Literal[1], Field(description="The version of this format.")]
+    kind: Annotated[Literal["data_source"], Field(description="What this document defines.")]
+    name: Annotated[Name, Field(description="What requests call it.")]
+    label: Label
+    description: Description
+    binding: Annotated[BindingModel, Field(description="Where the rows are.")]
+    separation: Annotated[SeparationModel, Field(description="How tenants are kept apart.")]
+    currency: Annotated[CurrencyModel | None, Field(description="The currency of its money; the tenant's where left out.")] = None
+    columns: Annotated[dict[Name, ColumnModel], Field(min_length=1, description="Its columns by name.")]
+    time_fields: Annotated[dict[Name, TimeFieldModel], Field(description="Its times by name.")] = {}
+    default_time_field: Annotated[Name | None, Field(description="The time asked where none is named; needed with several.")] = None
+    relations: Annotated[dict[Name, RelationModel], Field(description="Its relations by name.")] = {}
+    dimensions: Annotated[dict[Name, DimensionModel], Field(description="Its dimensions by name.")] = {}
+
+
+class _Measure(_Model):
+    name: Annotated[Name, Field(description="What requests call it; no dimension of the data source has it.")]
+    label: Label
+    description: Description
+    unit: Annotated[Name | None, Field(description="What it counts: currency, count, ms, days, …; none for shares.")] = None
+    format: Annotated[
+        Literal["money", "integer", "decimal", "percent"],
+        Field(description="How a number is written. A percent is a fraction, written a hundredfold."),
+    ]
+    up_is_good: Annotated[bool | None, Field(description="Whether a rise is good news; left out where it depends.")] = None
+    additivity: Annotated[
+        Additivity | None,
+        Field(
+            strict=False,
+            description="additive: sums over every dimension; semi: not over time; none: never. Inferred where it is left out.",
+        ),
+    ] = None
+    time_field: Annotated[Name | None, Field(description="Its own default time field.")] = None
+    check_query: Annotated[
+        str | None, Field(min_length=1, description="DuckDB SQL over the raw data that must give the same value; for tests.")
+    ] = None
+
+
+class _Aggregate(_Measure):
+    filter: Annotated[Filter | None, Field(description="Only rows that meet it count: a filter tree over dimensions.")] = None
+
+
+class SimpleMeasure(_Aggregate):
+    """One aggregate of rows: `sum(…)`, `count()`, `count(…)`, `min(…)`, `max(…)` or `avg(…)`."""
+
+    kind: Annotated[Literal["simple"], Field(description="One aggregate of rows.")]
+    formula: Annotated[Formula, Field(description="e.g. `sum(sales_value - coupon_disc)`.")]
+
+
+class DistinctMeasure(_Aggregate):
+    """How many different values there are: `count_distinct(…)`."""
+
+    kind: Annotated[Literal["distinct"], Field(description="A count of different values.")]
+    formula: Annotated[Formula, Field(description="e.g. `count_distinct(basket)`.")]
+
+
+class RatioMeasure(_Measure):
+    """One measure divided by another; null where the denominator is 0 or null."""
+
+    kind: Annotated[Literal["ratio"], Field(description="One measure divided by another.")]
+    numerator: Annotated[Path, Field(description="A measure, or `data_source.measure`.")]
+    denominator: Annotated[Path, Field(description="A measure, or `data_source.measure`.")]
+
+
+class DerivedMeasure(_Measure):
+    """Arithmetic over measures."""
+
+    kind: Annotated[Literal["derived"], Field(description="Arithmetic over measures.")]
+    formula: Annotated[Formula, Field(description="e.g. `revenue - discounts`; others' measures as `data_source.measure`.")]
+
+
+MeasureModel: TypeAlias = Annotated[SimpleMeasure | DistinctMeasure | RatioMeasure | DerivedMeasure, Field(discriminator="kind")]
+
+
+class MeasuresDocument(_Model):
+    """One or more measures of a data source."""
+
+    version: Annotated[Literal[1], Field(description="The version of this format.")]
+    kind: Annotated[Literal["measures"], Field(description="What this document defines.")]
+    data_source: Annotated[Name, Field(description="The data source that they measure.")]
+    measures: Annotated[list[MeasureModel], Field(min_length=1, description="The measures.")]
+
+
+Document: TypeAlias = DataSourceDocument | MeasuresDocument
+
+
+@cache
+def document_adapter() -> TypeAdapter[Document]:
+    return TypeAdapter(Annotated[Document, Field(discriminator="kind")])
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a definitions file. Shared: don't change it."""
+    schema = document_adapter().json_schema()
+    schema["$defs"]["Filter"] = filter_schema("#/$defs/Filter")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A definitions file of Jangbu",
+        "description": "One document a file: a data source, or measures of a data source.",
+        **schema,
+    }
+
+
+def filter_schema(ref: str) -> dict[str, Any]:
+    """The JSON Schema of a filter node whose own address is `ref`."""
+    below = {"$ref": ref}
+    leaf = {
+        "field": {"type": "string", "description": "A dimension of the data source."},
+        "op": {"enum": list(OPERATORS), "description": "How the values are compared."},
+        "values": {
+            "type": "array",
+            "items": {"type": ["string", "number", "boolean"]},
+            "description": "Any of them may hold; for a not_ operator none does.",
+        },
+        "ignore_case": {"type": "boolean", "default": False, "description": "Whether letters match in either case."},
+    }
+    groups = {
+        "and": {"type": "array", "minItems": 1, "items": below, "description": "All hold."},
+        "or": {"type": "array", "minItems": 1, "items": below, "description": "At least one holds."},
+        "not": {**below, "description": "It doesn't hold."},
+    }
+    return {
+        "description": "A leaf, or exactly one of and, or, not.",
+        "oneOf": [
+            {"type": "object", "required": ["field", "op"], "additionalProperties": False, "properties": leaf},
+            *(
+                {"type": "object", "required": [key], "additionalProperties": False, "properties": {key: value}}
+                for key, value in groups.items()
+            ),
+        ],
+    }
