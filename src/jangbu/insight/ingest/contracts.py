@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from jangbu.kernel.tenancy import TenantId
+from jangbu.platform.lakehouse.ports import TimeRange
 
 
 class LoadMode(StrEnum):
@@ -45,3 +46,30 @@ class TenantDataUpdated:
     data_source: str
     version: int
     schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A completed load, as the history keeps it. `content` is the hash of its content, '' where that isn't known any more."""
+
+    run: str
+    tenant: TenantId | None
+    data_source: str
+    mode: LoadMode
+    span: TimeRange | None
+    content: str
+    rows: int
+    version: int
+    as_of: datetime
+    started_at: datetime
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery did with an intent that was left open: `finished` where its commit had happened, else it was dropped."""
+
+    run: str
+    data_source: str
+    tenants: tuple[TenantId | None, ...]
+    finished: bool
