@@ -22,7 +22,7 @@ _PARTS = ("day", "month", "quarter", "year")
 class StandardEmitter:
     """An `Emitter` for an engine that understands what SQLGlot writes for it."""
 
-    def literal(self, value: object) -> "exp.Expression":
+    def literal(self, value: object) -> "exp.Expr":
         from sqlglot import exp
 
         match value:
@@ -40,34 +40,34 @@ class StandardEmitter:
                 return cast(exp.Literal.string(value.isoformat()), "date")
         raise TypeError(f"{type(value).__name__} has no literal: use text, bool, int, Decimal, date or datetime.")
 
-    def micros(self, column: "exp.Expression") -> "exp.Expression":
+    def micros(self, column: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return exp.UnixMicros(this=column)
 
-    def date_of(self, micros: "exp.Expression") -> "exp.Expression":
+    def date_of(self, micros: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return cast(exp.UnixToTime(this=micros, scale=exp.Literal.number(6)), "date")
 
-    def floor_micros(self, micros: "exp.Expression", width: int) -> "exp.Expression":
+    def floor_micros(self, micros: "exp.Expr", width: int) -> "exp.Expr":
         from sqlglot import exp
 
         step = exp.Literal.number(width)
         rest = exp.Mod(this=exp.paren(exp.Mod(this=exp.paren(micros.copy()), expression=step) + width), expression=step.copy())
         return exp.paren(exp.Sub(this=exp.paren(micros), expression=exp.paren(rest)))
 
-    def instant_of(self, micros: "exp.Expression") -> "exp.Expression":
+    def instant_of(self, micros: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return cast(exp.UnixToTime(this=micros, scale=exp.Literal.number(6)), "timestamptz")
 
-    def local_of(self, micros: "exp.Expression") -> "exp.Expression":
+    def local_of(self, micros: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return cast(exp.UnixToTime(this=micros, scale=exp.Literal.number(6)), "timestamp")
 
-    def truncate_date(self, day: "exp.Expression", unit: str) -> "exp.Expression":
+    def truncate_date(self, day: "exp.Expr", unit: str) -> "exp.Expr":
         from sqlglot import exp
 
         if unit == "sunday_week":
@@ -77,7 +77,7 @@ class StandardEmitter:
             raise unknown_name("truncation of a date", unit, (*_TRUNCATIONS, "sunday_week"))
         return cast(exp.TimestampTrunc(this=day, unit=exp.var(_TRUNCATIONS[unit])), "date")
 
-    def part_of_date(self, day: "exp.Expression", part: str) -> "exp.Expression":
+    def part_of_date(self, day: "exp.Expr", part: str) -> "exp.Expr":
         from sqlglot import exp
 
         if part == "weekday":
@@ -86,58 +86,58 @@ class StandardEmitter:
             raise unknown_name("part of a date", part, ("weekday", *_PARTS))
         return self.integer(exp.Extract(this=exp.var(part.upper()), expression=day))
 
-    def text(self, value: "exp.Expression") -> "exp.Expression":
+    def text(self, value: "exp.Expr") -> "exp.Expr":
         return cast(value, "varchar")
 
-    def decimal(self, value: "exp.Expression", precision: int, scale: int) -> "exp.Expression":
+    def decimal(self, value: "exp.Expr", precision: int, scale: int) -> "exp.Expr":
         return cast(value, f"decimal({precision}, {scale})")
 
-    def integer(self, value: "exp.Expression") -> "exp.Expression":
+    def integer(self, value: "exp.Expr") -> "exp.Expr":
         return cast(value, "bigint")
 
-    def double(self, value: "exp.Expression") -> "exp.Expression":
+    def double(self, value: "exp.Expr") -> "exp.Expr":
         return cast(value, "double")
 
-    def ratio(self, numerator: "exp.Expression", denominator: "exp.Expression") -> "exp.Expression":
+    def ratio(self, numerator: "exp.Expr", denominator: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         below = exp.Nullif(this=self.double(denominator), expression=exp.Literal.number(0))
         return exp.Div(this=self.double(numerator), expression=below, typed=False, safe=False)
 
-    def lower(self, value: "exp.Expression") -> "exp.Expression":
+    def lower(self, value: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return exp.Lower(this=value)
 
-    def contains(self, value: "exp.Expression", part: "exp.Expression") -> "exp.Expression":
+    def contains(self, value: "exp.Expr", part: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return exp.Contains(this=value, expression=part)
 
-    def starts_with(self, value: "exp.Expression", part: "exp.Expression") -> "exp.Expression":
+    def starts_with(self, value: "exp.Expr", part: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return exp.StartsWith(this=value, expression=part)
 
-    def ends_with(self, value: "exp.Expression", part: "exp.Expression") -> "exp.Expression":
+    def ends_with(self, value: "exp.Expr", part: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return exp.EndsWith(this=value, expression=part)
 
-    def matches(self, value: "exp.Expression", pattern: "exp.Expression") -> "exp.Expression":
+    def matches(self, value: "exp.Expr", pattern: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
         return exp.RegexpLike(this=value, expression=pattern)
 
 
-def cast(value: "exp.Expression", to: str) -> "exp.Expression":
+def cast(value: "exp.Expr", to: str) -> "exp.Expr":
     """`CAST(value AS to)`, also where SQLGlot thinks that the value has the type already."""
     from sqlglot import exp
 
     return exp.Cast(this=value, to=exp.DataType.build(to))
 
 
-def call(function: str, *arguments: "exp.Expression") -> "exp.Expression":
+def call(function: str, *arguments: "exp.Expr") -> "exp.Expr":
     """A call of an engine's own function, by its name."""
     from sqlglot import exp
 

@@ -171,16 +171,11 @@ class IcebergLakehouse:
         raise Unavailable(f"The table {name!r} changes too fast to be read.")
 
     def _table_with(self, snapshot: Snapshot) -> "Table":
-        """Metadata that know the snapshot: those it was pinned with, or the newest, where the old ones are gone."""
+        """The metadata that the snapshot was pinned with, or the newest, which know it too, where those are gone."""
         try:
             return self._loaded(snapshot.table, snapshot.metadata_location)
         except FileNotFoundError:
-            table = self._table(snapshot.table)
-        if snapshot.snapshot_id is not None and table.snapshot_by_id(snapshot.snapshot_id) is None:
-            raise NotFound(
-                f"The snapshot {snapshot.snapshot_id} of {snapshot.table!r} has expired.", value=str(snapshot.snapshot_id)
-            )
-        return table
+            return self._table(snapshot.table)
 
     def _pointer(self, name: str) -> str:
         from pyiceberg.catalog.sql import IcebergTables
@@ -219,11 +214,12 @@ def open_lakehouse(*, warehouse: str | Path, catalog_uri: str | None = None) -> 
 def _sqlite(file: Path) -> str:
     import sqlite3
     from contextlib import closing
+    from urllib.parse import quote
 
     with closing(sqlite3.connect(file, timeout=BUSY_TIMEOUT)) as connection:
         # Kept in the file: readers don't wait for a writer.
         connection.execute("PRAGMA journal_mode = WAL")
-    return f"sqlite:///{file}?timeout={BUSY_TIMEOUT}"
+    return f"sqlite:///{quote(str(file))}?timeout={BUSY_TIMEOUT}"
 
 
 def _open_catalog(uri: str, warehouse: str) -> "SqlCatalog":

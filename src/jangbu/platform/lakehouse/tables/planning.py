@@ -5,20 +5,20 @@ snapshot by its id. A new snapshot decodes only its new manifests.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import unpack
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile as IcebergFile
 from pyiceberg.manifest import ManifestContent, ManifestFile
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.table import Table
 from pyiceberg.transforms import BucketTransform, MonthTransform
 
-from jangbu.kernel.errors import Unsupported
+from jangbu.kernel.errors import NotFound, Unsupported
 from jangbu.platform.lakehouse.ports import DataFile
 from jangbu.platform.lakehouse.tables.layout import DAY, Layout, bucket_of
 from jangbu.platform.lakehouse.tables.spans import Span
@@ -65,43 +65,42 @@ class Planner:
     def files(
         self, table: Table, layout: Layout, snapshot_id: int, tenants: Sequence[str] | None, span: Span | None
     ) -> tuple[DataFile, ...]:
-        """Raises Unsupported where the snapshot has delete files."""
-        index = self._snapshot(_Key(table, layout, snapshot_id))
+        """Raises Unsupported where the snapshot has delete files, NotFound where it has expired."""
+        index = self._snapshot(_Source((snapshot_id, layout), table))
         if tenants is None or layout.tenant is None:
             return index.select(None, span)
         bucket = bucket_of(layout.buckets)
         return index.select([at for tenant in tenants if (at := bucket(tenant)) is not None], span)
 
-    def _read_snapshot(self, key: "_Key") -> FileIndex:
-        snapshot = key.table.snapshot_by_id(key.snapshot_id)
+    def _read_snapshot(self, source: "_Source[tuple[int, Layout], Table]") -> FileIndex:
+        (snapshot_id, layout), table = source.key, source.read_from
+        snapshot = table.snapshot_by_id(snapshot_id)
         if snapshot is None:
-            raise LookupError(key.snapshot_id)
-        live = [m for m in snapshot.manifests(key.table.io) if m.has_added_files() or m.has_existing_files()]
+            raise NotFound(f"The snapshot {snapshot_id} of {table.name()[-1]!r} has expired.", value=str(snapshot_id))
+        live = [m for m in snapshot.manifests(table.io) if m.has_added_files() or m.has_existing_files()]
         if any(manifest.content != ManifestContent.DATA for manifest in live):
             raise Unsupported(
-                f"The table {key.table.name()[-1]!r} has delete files, which aren't read.", hint="Rewrite its data files."
+                f"The table {table.name()[-1]!r} has delete files, which aren't read.", hint="Rewrite its data files."
             )
-        specs = key.table.specs()
-        return _joined([self._manifest(m, key.table.io, specs[m.partition_spec_id], key.layout) for m in live])
+        return _joined([self._manifest(_Source((manifest.manifest_path, layout), (manifest, table))) for manifest in live])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Key:
-    """A snapshot's id is its key; the table is only what it is read from."""
-
-    table: Table
-    layout: Layout
-    snapshot_id: int
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and (self.snapshot_id, self.layout) == (other.snapshot_id, other.layout)
-
-    def __hash__(self) -> int:
-        return hash(self.snapshot_id)
+Key = TypeVar("Key")
+From = TypeVar("From")
 
 
-def _read_manifest(manifest: ManifestFile, io: FileIO, spec: PartitionSpec, layout: Layout) -> FileIndex:
-    files = [entry.data_file for entry in manifest.fetch_manifest_entry(io)]
+@dataclass(frozen=True, slots=True)
+class _Source(Generic[Key, From]):
+    """What is kept goes by `key` alone; `read_from` is only needed the first time."""
+
+    key: Key
+    read_from: From = field(compare=False)
+
+
+def _read_manifest(source: _Source[tuple[str, Layout], tuple[ManifestFile, Table]]) -> FileIndex:
+    (_, layout), (manifest, table) = source.key, source.read_from
+    spec = table.specs()[manifest.partition_spec_id]
+    files = [entry.data_file for entry in manifest.fetch_manifest_entry(table.io)]
     bounds = np.array([_bounds(file, layout) for file in files], np.int64).reshape(-1, 2)
     return FileIndex(
         tuple(_file(file, least, most) for file, (least, most) in zip(files, bounds.tolist(), strict=True)),
