@@ -93,7 +93,7 @@ def with_tenant(batch: pa.RecordBatch, spec: TableSpec, tenant: str) -> pa.Recor
     return pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(spec.columns))
 
 
-def check_span(times: pa.Array[Any], span: TimeRange, column: str) -> None:
+def check_span(times: "pa.Array[Any]", span: TimeRange, column: str) -> None:
     """Hold rows to the range that they are loaded as: one outside it, or without a time, wouldn't be replaced the next time.
 
     Raises:
@@ -116,7 +116,7 @@ def check_span(times: pa.Array[Any], span: TimeRange, column: str) -> None:
         )
 
 
-def _convert(array: pa.Array[Any], column: TableColumn, source: str) -> pa.Array[Any]:
+def _convert(array: "pa.Array[Any]", column: TableColumn, source: str) -> "pa.Array[Any]":
     wanted = arrow_type(column)
     if array.type == wanted:
         return array
@@ -149,7 +149,7 @@ _ACCEPTED: Final[Mapping[FieldType, Callable[[pa.DataType], bool]]] = {
 }
 
 
-def _micros(times: pa.Array[Any]) -> pa.Array[Any]:
+def _micros(times: "pa.Array[Any]") -> "pa.Array[Any]":
     if pa.types.is_date32(times.type):
         return pc.multiply(times.cast(pa.int32()).cast(pa.int64()), _MICROS_A_DAY)
     return times.cast(pa.int64())

@@ -34,34 +34,32 @@ class _ColumnHash:
     def __init__(self) -> None:
         self._valid, self._lengths, self._bytes = sha256(), sha256(), sha256()
 
-    def update(self, array: pa.Array[Any]) -> None:
-        self._valid.update(_fixed(pc.is_valid(array)))
+    def update(self, array: "pa.Array[Any]") -> None:
+        self._valid.update(_fixed(pc.is_valid(array).cast(pa.uint8())))
         if isinstance(array, pa.StringArray):
             filled = cast("pa.StringArray", array.fill_null(""))
             self._lengths.update(_fixed(pc.binary_length(filled)))
             self._bytes.update(_text(filled))
         else:
-            zero = pa.scalar(0, pa.int32()).cast(array.type)
-            self._bytes.update(_fixed(array.fill_null(zero) if array.null_count else array))
+            plain: pa.Array[Any] = array.cast(pa.uint8()) if pa.types.is_boolean(array.type) else array
+            self._bytes.update(_fixed(plain.fill_null(pa.scalar(0, plain.type)) if plain.null_count else plain))
 
     def hexdigest(self) -> str:
         return f"{self._valid.hexdigest()}{self._lengths.hexdigest()}{self._bytes.hexdigest()}"
 
 
-def _fixed(array: pa.Array[Any]) -> memoryview:
-    if pa.types.is_boolean(array.type):
-        array = array.cast(pa.uint8())
+def _fixed(array: "pa.Array[Any]") -> memoryview:
     width = array.type.bit_width // 8
     return _bytes(array, 1)[array.offset * width : (array.offset + len(array)) * width]
 
 
-def _text(array: pa.Array[Any]) -> memoryview:
+def _text(array: "pa.Array[Any]") -> memoryview:
     if not len(array):
         return memoryview(b"")
     offsets = _bytes(array, 1).cast("i")
     return _bytes(array, 2)[offsets[array.offset] : offsets[array.offset + len(array)]]
 
 
-def _bytes(array: pa.Array[Any], index: int) -> memoryview:
+def _bytes(array: "pa.Array[Any]", index: int) -> memoryview:
     buffer = array.buffers()[index]
     return memoryview(b"" if buffer is None else buffer).cast("B")
