@@ -73,7 +73,7 @@ class Engine(Protocol):
     @property
     def emitter(self) -> "Emitter": ...
 
-    def render(self, tree: "exp.Expression") -> str:
+    def render(self, tree: "exp.Expr") -> str:
         """SQL text in the engine's dialect. Every identifier is quoted, every text literal escaped."""
 
     def sql(self, statement: Statement) -> str:
@@ -98,50 +98,53 @@ class Emitter(Protocol):
 
     A *micros* value is a bigint: microseconds since 1970-01-01T00:00 (UTC for instants, wall clock for local times)."""
 
-    def literal(self, value: object) -> "exp.Expression":
+    def literal(self, value: object) -> "exp.Expr":
         """A text, bool, int, Decimal (exact), date, aware datetime (an instant) or naive datetime (local) as a constant."""
 
-    def micros(self, column: "exp.Expression") -> "exp.Expression":
+    def micros(self, column: "exp.Expr") -> "exp.Expr":
         """Micros of an instant or a local timestamp column."""
 
-    def date_of(self, micros: "exp.Expression") -> "exp.Expression":
+    def date_of(self, micros: "exp.Expr") -> "exp.Expr":
         """The DATE on which local micros fall (floor, also before 1970)."""
 
-    def floor_micros(self, micros: "exp.Expression", width: int) -> "exp.Expression":
+    def floor_micros(self, micros: "exp.Expr", width: int) -> "exp.Expr":
         """Micros rounded down (floor, also before 1970) to a multiple of `width` micros."""
 
-    def instant_of(self, micros: "exp.Expression") -> "exp.Expression":
+    def instant_of(self, micros: "exp.Expr") -> "exp.Expr":
         """The instant of UTC micros."""
 
-    def truncate_date(self, day: "exp.Expression", unit: str) -> "exp.Expression":
+    def local_of(self, micros: "exp.Expr") -> "exp.Expr":
+        """The local timestamp (without zone) of wall micros."""
+
+    def truncate_date(self, day: "exp.Expr", unit: str) -> "exp.Expr":
         """A DATE's `week` (Monday), `sunday_week`, `month`, `quarter` or `year` start, as DATE."""
 
-    def part_of_date(self, day: "exp.Expression", part: str) -> "exp.Expression":
+    def part_of_date(self, day: "exp.Expr", part: str) -> "exp.Expr":
         """`weekday` (1 Monday to 7 Sunday), `day`, `month`, `quarter`, `year` of a DATE, as a bigint."""
 
-    def text(self, value: "exp.Expression") -> "exp.Expression":
+    def text(self, value: "exp.Expr") -> "exp.Expr":
         """A value as text: integers plainly, the way identifiers are kept."""
 
-    def decimal(self, value: "exp.Expression", precision: int, scale: int) -> "exp.Expression":
+    def decimal(self, value: "exp.Expr", precision: int, scale: int) -> "exp.Expr":
         """An exact cast to decimal(precision, scale)."""
 
-    def integer(self, value: "exp.Expression") -> "exp.Expression":
+    def integer(self, value: "exp.Expr") -> "exp.Expr":
         """A cast to bigint."""
 
-    def double(self, value: "exp.Expression") -> "exp.Expression":
+    def double(self, value: "exp.Expr") -> "exp.Expr":
         """A cast to double."""
 
-    def ratio(self, numerator: "exp.Expression", denominator: "exp.Expression") -> "exp.Expression":
+    def ratio(self, numerator: "exp.Expr", denominator: "exp.Expr") -> "exp.Expr":
         """A double; null where the denominator is 0 or null."""
 
-    def lower(self, value: "exp.Expression") -> "exp.Expression": ...
+    def lower(self, value: "exp.Expr") -> "exp.Expr": ...
 
-    def contains(self, value: "exp.Expression", part: "exp.Expression") -> "exp.Expression":
+    def contains(self, value: "exp.Expr", part: "exp.Expr") -> "exp.Expr":
         """Literal, case-sensitive."""
 
-    def starts_with(self, value: "exp.Expression", part: "exp.Expression") -> "exp.Expression": ...
+    def starts_with(self, value: "exp.Expr", part: "exp.Expr") -> "exp.Expr": ...
 
-    def ends_with(self, value: "exp.Expression", part: "exp.Expression") -> "exp.Expression": ...
+    def ends_with(self, value: "exp.Expr", part: "exp.Expr") -> "exp.Expr": ...
 
-    def matches(self, value: "exp.Expression", pattern: "exp.Expression") -> "exp.Expression":
+    def matches(self, value: "exp.Expr", pattern: "exp.Expr") -> "exp.Expr":
         """RE2, anywhere in the value."""
