@@ -173,6 +173,7 @@ class Dashboards:
 
     def _answered(self, asked: _Asked, query_id: str, cancel: CancelToken | None) -> Answer:
         runner = self._runner(asked, cancel)
+        currency = runner.currency(asked.plan)
         rows = runner.rows(asked.plan)
         totals = runner.rows(asked.plan.totals) if asked.plan.totals is not None else None
         legs = rows.legs + (totals.legs if totals is not None else ())
@@ -190,7 +191,7 @@ class Dashboards:
             cuts=rows.facts,
         )
         shown = answering.totals_table(asked.plan, totals.table if totals is not None else None)
-        return Answer(answering.columns_of(asked.plan), rows.table, shown, meta)
+        return Answer(answering.columns_of(asked.plan, currency), rows.table, shown, meta)
 
     def _explained(self, runner: answering.Runner, plan: Plan, *, totals: bool) -> Iterator[Mapping[str, Any]]:
         for part, engine, statement in runner.statements(plan):
@@ -201,7 +202,7 @@ class Dashboards:
                 "purpose": "totals" if totals else "compare" if part.compared else "current",
                 "files": sum(map(len, files)),
                 "bytes": sum(file.bytes for group in files for file in group),
-                "sql": engine.sql(statement),
+                "sql": engine.sql(statement).replace(self._pinning.lakehouse.root(), "…"),
             }
         if not plan.fused:
             sql = self._workbench.render(finishing.finish_many(plan, self._workbench.emitter))

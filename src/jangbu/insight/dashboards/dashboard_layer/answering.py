@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jangbu.insight.catalog.contracts import Text
 from jangbu.insight.dashboards.contracts import AnswerColumn, LegReport, Role
-from jangbu.insight.dashboards.dashboard_layer import finishing
+from jangbu.insight.dashboards.dashboard_layer import finishing, money
 from jangbu.insight.dashboards.dashboard_layer.planning import Plan, PlannedLeg
 from jangbu.insight.dashboards.data_layer.pins import Pins
 from jangbu.insight.dashboards.data_layer.servers import Servers, arrow_type, bucket_type, conformed, leg_schema
@@ -39,6 +39,22 @@ class Runner:
     workbench: Engine
     pins: Pins
     cancel: CancelToken | None = None
+
+    def currency(self, plan: Plan) -> str | None:
+        """The currency of the answer's money.
+
+        Raises:
+            Unsupported: the rows hold several.
+        """
+        found = {plan.question.currency} - {None}
+        for leg in plan.currency_legs:
+            compiled, _ = self.servers.compile(leg)
+            statement = self.servers.statement(leg, compiled.select, compiled.scans, self.pins)
+            table, _ = self.servers.run(leg, statement, leg_schema(leg), "currency", self.cancel)
+            code = money.one_currency(leg.data_source.name, *(column[0].as_py() for column in table.columns))
+            found |= {code} - {None}
+        ordered = sorted(code for code in found if code is not None)
+        return money.one_currency(", ".join(plan.question.sources), ordered[0], ordered[-1]) if ordered else None
 
     def rows(self, plan: Plan) -> Rows:
         fused = self._is_fused(plan)
@@ -111,8 +127,8 @@ def _schema(plan: Plan) -> pa.Schema:
     return pa.schema([*fields, *(pa.field(name, pa.float64()) for name in facts)])
 
 
-def columns_of(plan: Plan) -> tuple[AnswerColumn, ...]:
-    """The answer's columns, in the order of `finishing.outputs`."""
+def columns_of(plan: Plan, currency: str | None = None) -> tuple[AnswerColumn, ...]:
+    """The answer's columns, in the order of `finishing.outputs`; money is in `currency`."""
     question = plan.question
     found: list[AnswerColumn] = []
     if question.timing.frequency is not None:
@@ -124,7 +140,7 @@ def columns_of(plan: Plan) -> tuple[AnswerColumn, ...]:
         found.append(AnswerColumn(dimension.name, dimension.type, Role.DIMENSION, label=label))
     for asked in question.shown:
         measure = asked.measure
-        unit = question.currency or measure.unit if measure.unit == "currency" else measure.unit
+        unit = currency or measure.unit if measure.unit == money.UNIT else measure.unit
         found.append(AnswerColumn(asked.name, measure.type, Role.MEASURE, unit, measure.format, measure.label))
         if plan.compares:
             found.append(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from jangbu.insight.catalog.contracts import DataSource, Measure, TimeField
+from jangbu.insight.dashboards.dashboard_layer import money
 from jangbu.insight.dashboards.dashboard_layer.names import Names
 from jangbu.insight.dashboards.dashboard_layer.question import Question
 from jangbu.insight.dashboards.dashboard_layer.ranges import Days, Range, span_of
@@ -55,7 +56,7 @@ class Axis:
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """`axis` is there where buckets are compared or filled; `open_ended`: it only reaches from the first to the last row found.
-    `totals` is the plan of the totals row."""
+    `currency_legs` find out the currency that the question leaves to the rows. `totals` is the plan of the totals row."""
 
     question: Question
     names: Names
@@ -63,6 +64,7 @@ class Plan:
     analysis: Analysis | None
     axis: Axis | None
     open_ended: bool
+    currency_legs: tuple[Leg, ...] = ()
     totals: "Plan | None" = None
 
     @property
@@ -91,7 +93,7 @@ def plan_of(question: Question, names: Names, analysis: Analysis | None, bounds_
         legs += _legs(question, names, timing.compare_range, bounds_of, compared=True)
     axis = _axis(question, tuple(legs)) if timing.frequency is not None and (timing.fill or timing.compare_range) else None
     inner = plan_of(_totals_question(question), names, None, bounds_of, totals=False) if totals else None
-    return Plan(question, names, tuple(legs), analysis, axis, timing.range is None, inner)
+    return Plan(question, names, tuple(legs), analysis, axis, timing.range is None, tuple(_currency_legs(question, legs)), inner)
 
 
 def _totals_question(question: Question) -> Question:
@@ -126,6 +128,15 @@ def _legs(question: Question, names: Names, found: Range | None, bounds_of: Boun
             bounds=_bounds(source, field, span, bounds_of),
         )
         yield PlannedLeg(leg, compared, tuple(serves))
+
+
+def _currency_legs(question: Question, legs: list[PlannedLeg]) -> Iterator[Leg]:
+    """Legs that look which currencies the rows hold, where a column says and the question doesn't."""
+    if question.currency is not None:
+        return
+    for part in legs:
+        if any(measure.unit == money.UNIT for measure, _ in part.serves) and (components := money.edges(part.leg.data_source)):
+            yield replace(part.leg, components=components, dimensions=(), frequency=None)
 
 
 def _bounds(source: DataSource, field: TimeField | None, span: Span | None, bounds_of: BoundsOf) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from jangbu.insight.access.contracts import Tenant
 from jangbu.insight.catalog.contracts import Catalog, DataSource, Measure, MeasureKind, TimeField
 from jangbu.insight.dashboards.contracts import CompareRange, QueryRequest, TimeRequest
-from jangbu.insight.dashboards.dashboard_layer import conditions
+from jangbu.insight.dashboards.dashboard_layer import conditions, money
 from jangbu.insight.dashboards.dashboard_layer.conditions import Binder
 from jangbu.insight.dashboards.dashboard_layer.names import Names, time_field, type_of
 from jangbu.insight.dashboards.dashboard_layer.question import AskedDimension, AskedMeasure, OrderBy, Question, Timing
@@ -41,15 +41,18 @@ def question_of(request: QueryRequest, catalog: Catalog, tenants: Sequence[Tenan
     if len(used) > 1:
         dimensions = _dimensions(request, names, used)
     bound = conditions.wheres(before, used, binder)
-    bindings = {source: dict(leaves) for source, (_, leaves) in bound.items()}
     needed = _all_measures(measures, names)
+    bound = {
+        source: money.in_currency(catalog.data_sources[source], needed, request.currency, *found) for source, found in bound.items()
+    }
+    bindings = {source: dict(leaves) for source, (_, leaves) in bound.items()}
     for source in used:
         own = [measure for measure in needed if measure.data_source == source]
         conditions.measure_filters(catalog.data_sources[source], own, bindings[source], names, timing.now, timing.zone)
     return Question(
         sources={source: catalog.data_sources[source] for source in used},
         tenants=tuple(tenant.id for tenant in tenants),
-        currency=_currency(request, tenants, needed, catalog),
+        currency=money.currency_of(request, tenants, needed, catalog),
         measures=tuple(measures),
         dimensions=dimensions,
         wheres={source: node for source, (node, _) in bound.items()},
@@ -214,33 +217,3 @@ def _check_grain(field: TimeField, timing: Timing, tenants: Sequence[Tenant]) ->
             path="/time/zone",
             value=timing.zone,
         )
-
-
-# Money
-
-
-def _currency(request: QueryRequest, tenants: Sequence[Tenant], needed: list[Measure], catalog: Catalog) -> str | None:
-    """The currency of the answer's money, where money is asked: the data sources' constant, or the tenants'.
-
-    Raises:
-        InvalidRequest: the currencies differ.
-    """
-    sources = {measure.data_source for measure in needed if measure.unit == "currency"}
-    if not sources:
-        return None
-    found: set[str] = set()
-    for name in sorted(sources):
-        currency = catalog.data_sources[name].currency
-        if currency.column is not None:
-            found |= {request.currency} if request.currency else set()
-        else:
-            found |= {currency.constant} if currency.constant else {tenant.currency for tenant in tenants}
-    if request.currency is not None and found != {request.currency}:
-        raise InvalidRequest(
-            f"The money isn't in {request.currency}.", path="/currency", value=request.currency, known=sorted(found)
-        )
-    if len(found) > 1:
-        raise InvalidRequest(
-            f"Sums of {', '.join(sorted(found))} don't add.", path="/tenants", hint="Ask the tenants of one currency."
-        )
-    return next(iter(found), None)
