@@ -63,7 +63,10 @@ def arrow_schema(columns: Iterable[TableColumn]) -> pa.Schema:
 
 
 def batches_of(data: "pa.Table | Iterable[pa.RecordBatch]") -> Iterator[pa.RecordBatch]:
-    yield from data.to_batches() if isinstance(data, pa.Table) else data
+    """The batches; one at least for a table, so that an empty one's columns are looked at too."""
+    if isinstance(data, pa.Table):
+        data = data.to_batches() or [pa.RecordBatch.from_pylist([], schema=data.schema)]
+    yield from data
 
 
 def conform(batch: pa.RecordBatch, columns: tuple[TableColumn, ...], source: str) -> pa.RecordBatch:
