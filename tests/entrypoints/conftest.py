@@ -82,14 +82,30 @@ class FakeAccess:
         return KEYS[secret]
 
 
-def _item(name: str, tenant: str = "alpha", **more: Any) -> dict[str, Any]:
-    return {"name": name, "label": {"ko": f"{name} 이름", "en": name.upper()}, "description": {"ko": tenant, "en": tenant}, **more}
+def _item(name: str, **more: Any) -> dict[str, Any]:
+    label = {"ko": f"{name} 이름", "en": name.upper()}
+    return {"name": name, "label": label, "description": {"ko": f"{name}의 설명", "en": f"What {name} is"}, **more}
+
+
+class FakeCatalog:
+    def listing(self, tenant: TenantId | None = None) -> dict[str, Any]:
+        own = [_item("visits", data_source="web")] if tenant == "beta" else []
+        measures = [_item("orders", data_source="sales"), _item("revenue", data_source="sales"), _item("orders", data_source="web")]
+        return {
+            "measures": measures + own,
+            "dimensions": [_item("department", data_source="sales")],
+            "data_sources": [_item("sales")],
+        }
+
+    def show(self, name: str, tenant: TenantId | None = None) -> dict[str, Any]:
+        return {"name": name, "formula": "sum(sales_value)", "layer": "pack", "file": "/secret/place.yml", "line": 3}
 
 
 @dataclass
 class FakeApplication:
     settings: Settings = field(default_factory=lambda: Settings(max_body_bytes=4096, request_threads=4))
     metrics: Metrics = field(default_factory=Metrics)
+    catalog: FakeCatalog = field(default_factory=FakeCatalog)
     access: FakeAccess = field(default_factory=FakeAccess)
     dashboards: FakeDashboards = field(default_factory=FakeDashboards)
     ready: bool = True
@@ -101,25 +117,8 @@ class FakeApplication:
     def is_ready(self) -> bool:
         return self.ready
 
-    def listings(self, tenants: tuple[TenantId, ...]) -> list[dict[str, Any]]:
-        own = {
-            "alpha": _item("revenue", data_source="sales"),
-            "beta": _item("visits", "beta", data_source="web"),
-        }
-        shared = _item("orders", data_source="sales")
-        return [
-            {
-                "measures": [shared, own[tenant], _item("orders", data_source="web")],
-                "dimensions": [_item("department", data_source="sales")],
-                "data_sources": [_item("sales")],
-            }
-            for tenant in tenants
-        ]
-
-
-@pytest.fixture
-def application() -> FakeApplication:
-    return FakeApplication()
+    def seen_by(self, tenants: tuple[TenantId, ...]) -> TenantId | None:
+        return tenants[0] if len(tenants) == 1 else None
 
 
 @contextmanager

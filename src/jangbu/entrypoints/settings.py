@@ -24,9 +24,10 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535, validation_alias=AliasChoices("JANGBU_PORT", "PORT"))] = 8000
     plugin_folders: Folders = ()
     definitions: Folders = ()
+    tenant_definitions: Path | None = None
 
     engine: str = "duckdb"
-    engine_memory_mb: Annotated[int, Field(ge=64)] | None = None
+    engine_memory_mb: Annotated[int, Field(ge=100)] | None = None
     engine_spill_mb: Annotated[int, Field(ge=0)] = 20_000
     engine_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     engine_running: Annotated[int, Field(ge=1, le=1024)] = 4

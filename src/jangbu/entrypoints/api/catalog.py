@@ -9,7 +9,7 @@ from jangbu.entrypoints.api import documents
 from jangbu.entrypoints.api.context import Api, ApiOf, PrincipalOf, body_of
 from jangbu.entrypoints.api.serialize import JSON, json
 from jangbu.kernel.errors import AmbiguousName, NotFound
-from jangbu.kernel.tenancy import Principal
+from jangbu.kernel.tenancy import Principal, TenantId
 
 router = APIRouter(prefix="/v1/catalog", tags=["catalog"])
 
@@ -49,7 +49,7 @@ def _pages(kind: str) -> None:
 
     async def one(request: Request, api: ApiOf, principal: PrincipalOf, name: str, tenant: Tenant = None) -> Response:
         """A bare name, or `data_source.name` where two data sources have it."""
-        return await _answered(request, api, lambda: _one(_listing(api, principal, tenant)[kind], kind, name))
+        return await _answered(request, api, lambda: _shown(api, principal, tenant, kind, name))
 
     words = kind.replace("_", " ")
     shared: dict[str, Any] = {"methods": ["GET"], "response_class": Response}
@@ -68,14 +68,19 @@ async def _answered(request: Request, api: Api, found: Callable[[], Any]) -> Res
 
 
 def _listing(api: Api, principal: Principal, tenant: str | None) -> Listing:
-    """What the tenants see together; of definitions with the same name the first tenant's counts."""
-    held = principal.narrow((tenant,) if tenant is not None else None)
-    merged: dict[str, dict[tuple[str, str], dict[str, Any]]] = {kind: {} for kind in KINDS}
-    for listing in api.application.listings(held):
-        for kind in KINDS:
-            for item in listing[kind]:
-                merged[kind].setdefault(_key(item), item)
-    return {kind: list(items.values()) for kind, items in merged.items()}
+    return api.application.catalog.listing(_whose(api, principal, tenant))
+
+
+def _whose(api: Api, principal: Principal, tenant: str | None) -> TenantId | None:
+    return api.application.seen_by(principal.narrow((tenant,) if tenant is not None else None))
+
+
+def _shown(api: Api, principal: Principal, tenant: str | None, kind: str, name: str) -> dict[str, Any]:
+    """The whole definition, but for where it stands on the server's disk."""
+    found = _one(_listing(api, principal, tenant)[kind], kind, name)
+    address = ".".join(filter(None, _key(found)))
+    shown = api.application.catalog.show(address, _whose(api, principal, tenant))
+    return {name: value for name, value in shown.items() if name not in ("file", "line")}
 
 
 def _key(item: dict[str, Any]) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class MeasuredEngine:
     def emitter(self) -> Emitter:
         return self._engine.emitter
 
-    def render(self, tree: "exp.Expression") -> str:
+    def render(self, tree: "exp.Expr") -> str:
         return self._engine.render(tree)
 
     def sql(self, statement: Statement) -> str:
