@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -82,7 +83,7 @@ def _boolean_leaf(field: str) -> st.SearchStrategy[Node]:
 
 @st.composite
 def time_leaf(draw: st.DrawFn, field: str, kind: str, anchor: datetime) -> Node:
-    op = draw(st.sampled_from((*SETS, *COMPARISONS, *DAYS, *DAYS, *PRESENCE)))
+    op = draw(st.sampled_from((*DAYS, *DAYS, *SETS, *COMPARISONS, PRESENCE[0])))
     if op in PRESENCE:
         return _leaf(field, op, [])
     if op.endswith("in_range") and draw(st.booleans()):
@@ -95,21 +96,23 @@ def time_leaf(draw: st.DrawFn, field: str, kind: str, anchor: datetime) -> Node:
     return _leaf(field, op, draw(st.lists(values, min_size=1, max_size=2)))
 
 
-def row_leaf(name: str, kind: str, fields: Fields) -> st.SearchStrategy[Node]:
-    """A leaf on a dimension or a time field; now and then it is named with its data source."""
+@cache  # building strategies costs more than drawing from them
+def row_leaf(name: str, kind: str, anchor: datetime) -> st.SearchStrategy[Node]:
+    """A leaf on a dimension or a time field."""
     if kind == "text":
         leaf: st.SearchStrategy[Node] = text_leaf(name)
     elif kind == "boolean":
         leaf = _boolean_leaf(name)
     elif kind in ("date", "instant"):
-        leaf = time_leaf(name, kind, fields.anchor)
+        leaf = time_leaf(name, kind, anchor)
     else:
         leaf = number_leaf(name, kind, of_rows=True)
     return leaf
 
 
-def measure_leaf(name: str, kind: str, fields: Fields) -> st.SearchStrategy[Node]:
-    names = (name, name, name, f"{fields.qualifier}.{name}") if fields.qualifier else (name,)
+@cache
+def measure_leaf(name: str, kind: str, qualifier: str | None) -> st.SearchStrategy[Node]:
+    names = (name, name, name, f"{qualifier}.{name}") if qualifier else (name,)
     return st.builds(lambda leaf, asked: leaf | {"field": asked}, number_leaf(name, kind, of_rows=False), st.sampled_from(names))
 
 
@@ -125,15 +128,17 @@ def _tree(leaf: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     return st.recursive(leaf, group, max_leaves=5)
 
 
-def row_trees(fields: Fields) -> st.SearchStrategy[Node]:
+@cache
+def row_trees(anchor: datetime, rows: tuple[tuple[str, str], ...]) -> st.SearchStrategy[Node]:
     """Trees that act before aggregation."""
-    return _tree(st.one_of(*(row_leaf(name, kind, fields) for name, kind in fields.rows)))
+    return _tree(st.one_of(*(row_leaf(name, kind, anchor) for name, kind in rows)))
 
 
+@cache
 def measure_trees(fields: Fields) -> st.SearchStrategy[Node]:
     """Trees that act after aggregation: a leaf on a measure, perhaps with leaves on grouped dimensions beside it."""
-    measures = st.one_of(*(measure_leaf(name, kind, fields) for name, kind in fields.measures))
-    grouped = [row_leaf(name, kind, fields) for name, kind in fields.grouped]
+    measures = st.one_of(*(measure_leaf(name, kind, fields.qualifier) for name, kind in fields.measures))
+    grouped = [row_leaf(name, kind, fields.anchor) for name, kind in fields.grouped]
     mixed = _tree(st.one_of(measures, measures, *grouped))
     beside = st.builds(lambda node, leaf: {"or": [node, {"and": [leaf, node]}]}, mixed, measures)
     return st.one_of(measures, measures.map(lambda leaf: {"not": leaf}), beside)
@@ -144,10 +149,10 @@ def filters(draw: st.DrawFn, fields: Fields) -> Node:
     """A whole filter: before, after, or a top-level `and` of both."""
     shape = draw(st.sampled_from(("rows", "rows", "measures", "both", "both")))
     if shape == "rows":
-        return draw(row_trees(fields))
+        return draw(row_trees(fields.anchor, fields.rows))
     if shape == "measures":
         return draw(measure_trees(fields))
-    return {"and": draw(st.permutations([draw(row_trees(fields)), draw(measure_trees(fields))]))}
+    return {"and": draw(st.permutations([draw(row_trees(fields.anchor, fields.rows)), draw(measure_trees(fields))]))}
 
 
 def types_of(source: str) -> dict[str, str]:

@@ -81,7 +81,7 @@ def requests(
     if dimensions := draw(_dimensions(sources, held, kind)):
         request["dimensions"] = dimensions
     request |= draw(_times(anchor, dated, is_plain=kind == "plain"))
-    if draw(st.booleans()):
+    if draw(st.integers(0, 2)) > 0:
         request["filter"] = draw(filters(_fields(request, sources, anchor)))
     if kind != "plain" or draw(st.integers(0, 9)) == 0:
         request["analysis"] = draw(_analysis(kind, request, exact))
