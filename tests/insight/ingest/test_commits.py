@@ -1,0 +1,228 @@
+"""The three steps when something goes wrong in this process, or another stands still."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from ingest_place import SALES, SHOP, LakehouseWith, MovableClock, Place, day, days, sales
+from sqlalchemy import select, update
+
+from jangbu.insight.ingest import lease
+from jangbu.insight.ingest.commits import Commits
+from jangbu.insight.ingest.contracts import LoadMode, LoadResult
+from jangbu.insight.ingest.facade import Ingest
+from jangbu.insight.ingest.lease import LEASE, kept
+from jangbu.insight.ingest.tables import load_intents
+from jangbu.kernel.errors import Unavailable
+
+A, B = sales(("apple", "1", day(1))), sales(("bread", "1", day(2)))
+
+
+def ingest_with(place: Place, clock: Any = None, **methods: Callable[..., Any]) -> Ingest:
+    return Ingest(place.database, LakehouseWith(place.lakehouse, **methods), clock or place.clock)  # type: ignore[arg-type]
+
+
+def append(ingest: Ingest, rows: Any) -> LoadResult:
+    return ingest.load(SALES, tenant=SHOP, batches=rows, mode=LoadMode.APPEND)
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def method(*_: object) -> None:
+        raise error
+
+    return method
+
+
+def after(method: Callable[..., Any], error: BaseException) -> Callable[..., Any]:
+    def both(*arguments: object) -> None:
+        method(*arguments)
+        raise error
+
+    return both
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_commit_that_fails_leaves_nothing(place: Place, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        append(ingest_with(place, append=raising(error)), A)
+    assert not place.ingest.has_open_intent([SHOP], ["sales"])
+    assert (place.data_files(), place.version(), place.events()) == (0, 0, [])
+    assert append(place.ingest, A).version == 1
+
+
+def test_a_commit_that_happened_though_it_raised_is_finished(place: Place) -> None:
+    result = append(ingest_with(place, append=after(place.lakehouse.append, OSError("no answer"))), A)
+    assert (result.version, result.changed) == (1, True)
+    assert place.products() == ["apple"]
+    assert append(place.ingest, A).changed is False
+
+
+def test_an_interrupt_after_the_commit_is_raised_and_the_load_finished(place: Place) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        append(ingest_with(place, append=after(place.lakehouse.append, KeyboardInterrupt())), A)
+    assert place.version() == 1
+    assert not place.ingest.has_open_intent([SHOP], ["sales"])
+
+
+def left_open(place: Place, clock: MovableClock, *, committed: bool) -> None:
+    """An intent whose process can't tell what became of its commit, and lives on."""
+    lost = OSError("the lakehouse is gone")
+    change = after(place.lakehouse.append, lost) if committed else raising(lost)
+    with pytest.raises(OSError, match="lakehouse is gone"):
+        append(ingest_with(place, clock, append=change, find_run=raising(lost)), A)
+    assert place.ingest.has_open_intent([SHOP], ["sales"])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_intent_of_unknown_fate_is_settled_when_its_lease_ends(place: Place, committed: bool) -> None:
+    clock = MovableClock()
+    left_open(place, clock, committed=committed)
+    ingest = ingest_with(place, clock)
+    assert ingest.recover(clock.now() + LEASE - timedelta(seconds=1)) == ()
+    clock.forward(seconds=LEASE.total_seconds())
+    assert [(done.data_source, done.tenants, done.finished) for done in ingest.recover()] == [("sales", (SHOP,), committed)]
+    assert place.version() == int(committed)
+    assert append(ingest, A).changed is not committed
+    assert place.products() == ["apple"]
+
+
+def test_an_open_intent_concerns_its_tenant_and_data_source_only(place: Place) -> None:
+    left_open(place, MovableClock(), committed=False)
+    assert not place.ingest.has_open_intent(["other"], ["sales"])
+    assert not place.ingest.has_open_intent([SHOP], ["products"])
+    assert place.ingest.has_open_intent(["other", SHOP], ["products", "sales"])
+
+
+def test_an_open_intent_of_others_holds_no_other_tenant_up(place: Place) -> None:
+    left_open(place, MovableClock(), committed=False)
+    assert place.ingest.load(SALES, tenant="other", batches=A, mode=LoadMode.APPEND).version == 1  # type: ignore[arg-type]
+
+
+def test_who_waits_too_long_is_told_so_and_leaves_no_files(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MovableClock()
+    left_open(place, clock, committed=False)
+    files = place.data_files()
+    monkeypatch.setattr("jangbu.insight.ingest.loading.PATIENCE", 0.05)
+    with pytest.raises(Unavailable, match="'sales' goes on for too long"):
+        append(ingest_with(place, clock), B)
+    assert place.data_files() == files
+
+
+def test_two_loads_of_the_same_data_commit_one_after_the_other(place: Place) -> None:
+    """Or the history could name another as the last than the lakehouse has."""
+    in_commit, go_on = threading.Event(), threading.Event()
+    results: list[LoadResult] = []
+
+    def slow(*arguments: Any) -> Any:
+        in_commit.set()
+        go_on.wait(20)
+        return place.lakehouse.replace(*arguments)
+
+    def load(ingest: Ingest, rows: Any) -> None:
+        results.append(ingest.load(SALES, tenant=SHOP, batches=rows, mode=LoadMode.REPLACE, span=days(1, 10)))
+
+    first = threading.Thread(target=load, args=(ingest_with(place, replace=slow), A))
+    second = threading.Thread(target=load, args=(place.ingest, B))
+    first.start()
+    assert in_commit.wait(20)
+    second.start()
+    second.join(0.5)
+    assert second.is_alive()
+    go_on.set()
+    first.join(20)
+    second.join(20)
+    assert [result.version for result in results] == [1, 2]
+    assert place.products() == ["bread"]
+
+
+def test_a_lease_is_renewed_while_the_commit_goes_on(place: Place) -> None:
+    clock = MovableClock()
+    left_open(place, clock, committed=False)
+
+    def ends() -> Any:
+        with place.database.reading() as connection:
+            return connection.execute(select(load_intents.c.lease_ends_at, load_intents.c.attempt)).one()
+
+    before, attempt = ends()
+    renewed = threading.Event()
+    with kept(place.database, attempt, timedelta(seconds=0.04)):
+        for _ in range(200):
+            if ends().lease_ends_at != before:
+                renewed.set()
+                break
+            threading.Event().wait(0.02)
+    assert renewed.is_set()
+    after_the_block = ends().lease_ends_at
+    threading.Event().wait(0.1)
+    assert ends().lease_ends_at == after_the_block
+
+
+def test_a_busy_database_does_not_end_the_renewals(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def busy(_connection: object, attempt: str, _ends: object) -> None:
+        tries.append(attempt)
+        raise Unavailable("busy")
+
+    monkeypatch.setattr(lease.repository, "renew_lease", busy)
+    with kept(place.database, "attempt", timedelta(seconds=0.02)):
+        for _ in range(500):
+            if len(tries) >= 2:
+                break
+            threading.Event().wait(0.01)
+    assert len(tries) >= 2
+
+
+def test_an_owner_that_shows_life_in_time_is_not_dropped(place: Place) -> None:
+    """The lease had ended, the marker wasn't found, and before the intent was dropped the owner renewed it."""
+    clock = MovableClock()
+    left_open(place, clock, committed=False)
+    clock.forward(hours=1)
+
+    def renewed_meanwhile(*_: object) -> None:
+        with place.database.transaction() as work:
+            work.connection.execute(update(load_intents).values(lease_ends_at=clock.now() + LEASE))
+
+    assert ingest_with(place, clock, find_run=renewed_meanwhile).recover() == ()
+    assert place.ingest.has_open_intent([SHOP], ["sales"])
+
+
+def test_two_recoveries_at_once_finish_a_load_once(place: Place) -> None:
+    clock = MovableClock()
+    left_open(place, clock, committed=True)
+    clock.forward(hours=1)
+    attempt = _attempt(place)
+
+    def other_first(table: str, run: str) -> Any:
+        Commits(place.database, place.lakehouse, clock).recover(attempt, clock.now())
+        return place.lakehouse.find_run(table, run)
+
+    ingest_with(place, clock, find_run=other_first).recover()
+    assert place.version() == 1
+    assert len(place.events()) == 1
+
+
+def test_a_process_that_stood_still_and_then_committed_is_told_of(place: Place) -> None:
+    """It was given up, another load came between, and its rows are in the table all the same: there is a version for them, and the
+    other's content isn't taken for the last."""
+    clock = MovableClock()
+
+    def stand_still(*arguments: Any) -> Any:
+        clock.forward(hours=1)
+        replace(ingest_with(place, clock), B)
+        return place.lakehouse.replace(*arguments)
+
+    def replace(ingest: Ingest, rows: Any) -> LoadResult:
+        return ingest.load(SALES, tenant=SHOP, batches=rows, mode=LoadMode.REPLACE, span=days(1, 10))
+
+    assert replace(ingest_with(place, clock, replace=stand_still), A).version == 2
+    assert place.products() == ["apple"]
+    assert replace(ingest_with(place, clock), B).changed is True
+    assert place.products() == ["bread"]
+
+
+def _attempt(place: Place) -> str:
+    with place.database.reading() as connection:
+        return connection.execute(select(load_intents.c.attempt)).scalar_one()
