@@ -33,7 +33,7 @@ class _Kept:
 
 
 class CatalogFacade:
-    """Layers: the `pack` (None: without it), each of `folders`, and a tenant's own: the subfolder of `tenant_folders` named as its id.
+    """Layers: the `pack` (None: without it), each of `folders`, and a tenant's own: the subfolder of `tenant_folders` with its id.
 
     Files are looked at again when the last look is `refresh_seconds` old; a change is loaded at the next call. A change with a
     mistake isn't taken: the former definitions hold, and `check` and `mistake` tell it.

@@ -184,27 +184,28 @@ def _tags(keys: Sequence[str | int]) -> list[str]:
 
 
 def known_keys(keys: Sequence[str | int]) -> list[str]:
-    """The keys that the schema knows at a place, its first two tags (of the document's and a measure's kind) included."""
+    """The keys that the schema knows at a place; tags (of the document's and a measure's kind) are among `keys` as in pydantic."""
     schema = json_schema()
-    node: Any = {"oneOf": schema["oneOf"]}
+    options: list[Any] = _options(schema, schema["$defs"])
     for key in keys:
-        node = _resolved(node, schema["$defs"])
-        options = node.get("oneOf") or node.get("anyOf") or [node]
-        node = next((found for option in options if (found := _below(_resolved(option, schema["$defs"]), key)) is not None), node)
-    node = _resolved(node, schema["$defs"])
-    found = [_resolved(option, schema["$defs"]) for option in node.get("anyOf") or node.get("oneOf") or [node]]
-    return [name for option in found for name in option.get("properties", {})]
+        options = _below(options, key, schema["$defs"])
+    return [name for option in options for name in option.get("properties", {})]
 
 
-def _resolved(node: Any, definitions: Mapping[str, Any]) -> Any:
-    return definitions[node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
+def _options(node: Any, definitions: Mapping[str, Any]) -> list[Any]:
+    """What a schema lets stand in one place."""
+    if "$ref" in node:
+        return [definitions[node["$ref"].rsplit("/", 1)[-1]]]
+    return [found for option in node.get("oneOf") or node.get("anyOf") or () for found in _options(option, definitions)] or [node]
 
 
-def _below(node: Any, key: str | int) -> Any:
-    """The schema of a child; the node itself where `key` is the tag of its kind."""
-    properties = node.get("properties", {})
-    if properties.get("kind", {}).get("const") == key:
-        return node
-    if isinstance(key, int):
-        return node.get("items")
-    return properties.get(key) or node.get("additionalProperties") or None
+def _below(options: list[Any], key: str | int, definitions: Mapping[str, Any]) -> list[Any]:
+    tagged = [option for option in options if len(options) > 1 and option.get("properties", {}).get("kind", {}).get("const") == key]
+    if tagged:
+        return tagged
+    found: list[Any] = []
+    for option in options:
+        patterns = iter(option.get("patternProperties", {}).values())
+        child = option.get("items") if isinstance(key, int) else option.get("properties", {}).get(key) or next(patterns, None)
+        found += _options(child, definitions) if child else []
+    return found

@@ -18,7 +18,7 @@ Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Path: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}(\.[a-z][a-z0-9_]{0,62})?$")]
 """A name, or `owner.name`."""
 Formula: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-Filter: TypeAlias = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/$defs/Filter"})]
+Filter: TypeAlias = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "title": "Filter"})]
 """Kept in its wire form; `jangbu.kernel.filters.parse` checks it where its line is known."""
 
 
@@ -118,7 +118,7 @@ class DataSourceDocument(_Model):
     name: Annotated[Name, Field(description="What requests call it.")]
     label: Label
     description: Description
-    binding: Annotated[BindingModel, Field(description="Where the rows are.")]
+    binding: Annotated[BindingModel, Field(description="The table that holds its rows.")]
     separation: Annotated[SeparationModel, Field(description="How tenants are kept apart.")]
     currency: Annotated[CurrencyModel | None, Field(description="The currency of its money; the tenant's where left out.")] = None
     columns: Annotated[dict[Name, ColumnModel], Field(min_length=1, description="Its columns by name.")]
@@ -208,7 +208,10 @@ def document_adapter() -> TypeAdapter[Document]:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a definitions file. Shared: don't change it."""
     schema = document_adapter().json_schema()
-    schema["$defs"]["Filter"] = filter_schema("#/$defs/Filter")
+    reference = "#/$defs/Filter"
+    for name in ("SimpleMeasure", "DistinctMeasure"):
+        schema["$defs"][name]["properties"]["filter"]["anyOf"] = [{"$ref": reference}, {"type": "null"}]
+    schema["$defs"]["Filter"] = filter_schema(reference)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A definitions file of Jangbu",
