@@ -3,6 +3,7 @@
 A bench is one file beside this one: a docstring and a `run() -> list[Entry]`. A missed goal is shown and is no failure.
 """
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -38,4 +39,5 @@ def main(asked: list[str]) -> int:
     return 0
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit by exception ends the servers that were started
 sys.exit(main([argument for argument in sys.argv[1:] if argument]))

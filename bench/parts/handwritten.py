@@ -4,6 +4,8 @@ The day in New York is arithmetic: an offset of its own between any two changes 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from bench.parts.sales import ASKED
@@ -11,6 +13,9 @@ from bench.parts.sales import ASKED
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
+Row = tuple[date, str, Decimal]
+"""Day, category, revenue."""
 
 DAY, HOUR = 86_400_000_000, 3_600_000_000
 SPRING, AUTUMN = "2017-03-12 07:00:00+00", "2017-11-05 06:00:00+00"
@@ -54,9 +59,10 @@ def connect(threads: int) -> "duckdb.DuckDBPyConnection":
 
     connection = duckdb.connect(config={"threads": threads})
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 
-def sorted_rows(answer: "pa.Table") -> list[tuple[object, ...]]:
-    """(day, category, revenue) in order, for comparing the sides with one another."""
+def sorted_rows(answer: "pa.Table") -> list[Row]:
+    """In order, for comparing the sides with one another."""
     return sorted(zip(*(answer.column(name).to_pylist() for name in ("time", "category", "revenue")), strict=True))

@@ -7,7 +7,6 @@ takes no other kind of column) and room for all rows; its result cache stays off
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,9 +82,9 @@ def sidemantic(files: Sequence[str]) -> Iterator[Sidemantic]:
 
 def _install() -> Path:
     """The `bench` dependency group, as locked, in build/bench/sidemantic/env."""
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    uv = shutil.which("uv") or shutil.which("uv", path=str(ROOT / "build" / "tools" / "bin"))
     if uv is None:
-        raise FileNotFoundError("uv is not on the PATH; `make bench` puts it there")
+        raise FileNotFoundError("uv is not on the PATH; `make bench` sees to that")
     subprocess.run(
         [uv, "sync", "--quiet", "--frozen", "--only-group", "bench", "--no-install-project", "--inexact"],
         cwd=ROOT,

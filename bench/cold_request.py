@@ -1,0 +1,89 @@
+"""A question over HTTP, nothing cached, against the fastest hand-written DuckDB SQL over the same files.
+
+Revenue by day in New York and category with one filter: 5M of 10M rows, 12 of 192 files, 14,600 rows in the answer.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.harness import Entry, interleaved, note, rounds
+from bench.parts import handwritten
+from bench.parts.jangbu_side import ARROW, JSON, Jangbu, jangbu, prepare
+from bench.parts.peer import Sidemantic, sidemantic
+from bench.parts.servers import NeverReady
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+NAIVE, FAST = "plain SQL (ms)", "fastest SQL (ms)"
+
+
+def run() -> list[Entry]:
+    prepared = prepare()
+    with ExitStack() as stack:
+        connection = stack.enter_context(handwritten.connect(os.cpu_count() or 1))
+        queries = {**handwritten.fast(prepared.files), NAIVE: handwritten.naive(prepared.files)}
+        cases: dict[str, Callable[[], object]] = {name: partial(_rows, connection, query) for name, query in queries.items()}
+        wanted = handwritten.sorted_rows(_rows(connection, queries[NAIVE]))
+        for name, query in queries.items():
+            _same(name, wanted, handwritten.sorted_rows(_rows(connection, query)))
+        ours = stack.enter_context(jangbu(prepared.key))
+        cases |= _ours(ours, wanted)
+        if (peer := _peer(stack, prepared.files)) is not None:
+            cases |= _theirs(peer, wanted)
+        milliseconds = interleaved(cases, rounds(21))
+    return list(_entries(milliseconds, len(wanted)))
+
+
+def _rows(connection: "duckdb.DuckDBPyConnection", query: str) -> "pa.Table":
+    return connection.execute(query).to_arrow_table()
+
+
+def _ours(side: Jangbu, wanted: list[handwritten.Row]) -> dict[str, Callable[[], object]]:
+    _same("Jangbu, Arrow", wanted, handwritten.sorted_rows(side.rows()))
+    _same("Jangbu, JSON", wanted, sorted(side.json_rows()))
+    return {"arrow": partial(side.ask, ARROW), "json": partial(side.ask, JSON)}
+
+
+def _theirs(peer: Sidemantic, wanted: list[handwritten.Row]) -> dict[str, Callable[[], object]]:
+    _same("sidemantic", wanted, handwritten.sorted_rows(peer.rows()))
+    return {"sidemantic arrow": partial(peer.ask, "arrow"), "sidemantic json": partial(peer.ask, "json")}
+
+
+def _peer(stack: ExitStack, files: list[str]) -> Sidemantic | None:
+    """sidemantic, or None where it can't be installed; the bench goes on without it."""
+    try:
+        return stack.enter_context(sidemantic(files))
+    except (subprocess.CalledProcessError, OSError, NeverReady) as error:
+        note(f"without sidemantic: {error}")
+        return None
+
+
+def _same(side: str, wanted: list[handwritten.Row], found: list[handwritten.Row]) -> None:
+    if found != wanted:
+        first = next((pair for pair in zip(wanted, found, strict=False) if pair[0] != pair[1]), (len(wanted), len(found)))
+        raise ValueError(f"{side} answers otherwise than plain SQL: {first[1]} for {first[0]}")
+
+
+def _entries(milliseconds: Mapping[str, float], rows: int) -> Iterator[Entry]:
+    candidates = {name: value for name, value in milliseconds.items() if name in handwritten.BUCKETS}
+    winner = min(candidates, key=lambda name: candidates[name])
+    fast, plain = candidates[winner], milliseconds[NAIVE]
+
+    def entry(name: str, case: str, goal: float | None, beside: str = FAST, than: float = fast) -> Entry:
+        return Entry(name, milliseconds[case] / than, "x", goal, beside={f"{case} (ms)": milliseconds[case], beside: than})
+
+    yield entry("cold_request", "arrow", 1.3)
+    yield entry("cold_json", "json", 1.6)
+    yield entry("cold_naive", "arrow", 0.5, NAIVE, plain)
+    if "sidemantic arrow" in milliseconds:
+        yield entry("cold_sidemantic", "sidemantic arrow", None)
+        yield entry("cold_sidemantic_json", "sidemantic json", None)
+    yield Entry(
+        "cold_sql", fast, "ms", beside={"rows": rows, "written as": winner, **{f"{k} (ms)": v for k, v in candidates.items()}}
+    )
