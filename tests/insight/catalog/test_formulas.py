@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
@@ -277,6 +277,7 @@ PARTS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(PARTS, max_size=25).map(" ".join), st.lists(PARTS, max_size=25).map("".join)))
 def test_random_text_is_a_formula_of_known_parts_or_a_catalog_error(text: str) -> None:
     try:
@@ -313,6 +314,7 @@ def formulas(depth: int) -> st.SearchStrategy[tuple[str, FieldType]]:
     return st.one_of(leaf, binary, divided, chosen, filled)
 
 
+@settings(deadline=None)
 @given(formulas(2))
 def test_the_inferred_type_is_the_one_that_the_engine_finds(pair: tuple[str, FieldType]) -> None:
     formula, kind = pair

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,8 +166,8 @@ def test_loading_parses_no_formula(shop: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_mistake_in_a_formula_shows_at_its_first_use_with_its_line(edit: "object", shop: Path) -> None:
-    edit("order_measures.yml", "sum(price * count - discount)", "sum(prise * count)")  # type: ignore[operator]  # a fixture
+def test_a_mistake_in_a_formula_shows_at_its_first_use_with_its_line(edit: Callable[[str, str, str], Path], shop: Path) -> None:
+    edit("order_measures.yml", "sum(price * count - discount)", "sum(prise * count)")
     measures = load([Layer("pack", shop)]).catalog.data_sources["orders"].measures
     assert measures["buyers"].type is FieldType.INTEGER
     with pytest.raises(CatalogError, match=r"order_measures.yml:7: 'orders' has no column 'prise'. Did you mean 'price'") as caught:
