@@ -1,13 +1,12 @@
-"""Strategies for filter trees over the test source: every operator, on every type that takes it."""
+"""Random filter trees over the test source: every operator, on every type that takes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from typing import Any, Final
+from random import Random
+from typing import Any, Final, TypeAlias
 
-from hypothesis import strategies as st
 from reference.data import SOURCES
 from reference.rows import HOUSEHOLDS, ODD_MONEY, PRODUCTS, STORES, TEXTS
 
@@ -20,6 +19,7 @@ SETS: Final = ("equals", "not_equals", "in", "not_in")
 COMPARISONS: Final = ("gt", "gte", "lt", "lte", "between")
 DAYS: Final = ("before", "after", "on", "not_on", "in_range", "not_in_range")
 PATTERNS: Final = ("^GRO", "C", "[a-z]+", "^$", "채.", "Y$", "(?i)grocery", r"\(", "a.b", "GRO|채", "^.$", r"\\")
+PARTS: Final = ("G", "e", "h", "1", "소", "%", "_", "É", "é", "")
 WORDS: Final = ("2017", "2017-Q1", "2017-11", "2017-03-12", "last 7 days", "this month", "last year", "yesterday")
 ODD_LIMITS: Final = tuple(map(Decimal, ("-3.1234567", "1.2345671", "12.3456789", "57.7654321", "1234.5678912")))
 """Limits that no ratio of the drawn data meets, so that a last digit of a double decides nothing."""
@@ -36,123 +36,110 @@ class Fields:
     qualifier: str | None = None
 
 
-def _text_values(name: str) -> st.SearchStrategy[str]:
-    pools = {"store": STORES, "household": HOUSEHOLDS, "product": PRODUCTS}
-    parts = ("G", "e", "h", "1", "소", "%", "_", "É", "é")
-    return st.one_of(st.sampled_from(pools.get(name, TEXTS)), st.sampled_from(pools.get(name, TEXTS)), st.sampled_from(parts))
+Leaf: TypeAlias = Callable[[Random, Fields], Node]
 
 
-def _leaf(field: str, op: str, values: Sequence[Any], **more: Any) -> Node:
-    return {"field": field, "op": op} | ({"values": list(values)} if values or op not in (*PRESENCE, *EMPTINESS) else {}) | more
-
-
-@st.composite
-def text_leaf(draw: st.DrawFn, field: str) -> Node:
-    op = draw(st.sampled_from((*TEXT_OPS, *NOT_TEXT_OPS, "matches", "not_matches", *PRESENCE, *EMPTINESS)))
+def text_leaf(chance: Random, field: str) -> Node:
+    op = chance.choice((*TEXT_OPS, *NOT_TEXT_OPS, "matches", "not_matches", *PRESENCE, *EMPTINESS))
     if op in (*PRESENCE, *EMPTINESS):
-        return _leaf(field, op, [])
-    values = st.sampled_from(PATTERNS) if op.endswith("matches") else _text_values(field)
-    more = {"ignore_case": draw(st.booleans())} if draw(st.booleans()) else {}
-    return _leaf(field, op, draw(st.lists(values, min_size=1, max_size=3)), **more)
+        return {"field": field, "op": op} | chance.choice(({}, {"values": []}))
+    pools = {"store": STORES, "household": HOUSEHOLDS, "product": PRODUCTS}
+    whole = pools.get(field, TEXTS)
+    values = PATTERNS if op.endswith("matches") else PARTS if chance.random() < 0.3 else whole
+    more = {"ignore_case": chance.random() < 0.6} if chance.random() < 0.5 else {}
+    return {"field": field, "op": op, "values": chance.choices(values, k=chance.choice((1, 1, 2, 3)))} | more
 
 
-@st.composite
-def number_leaf(draw: st.DrawFn, field: str, kind: str, of_rows: bool) -> Node:
+def number_leaf(chance: Random, field: str, kind: str, of_rows: bool) -> Node:
     """A measure that is a double is compared with odd limits only, and never for equality."""
     is_ratio = kind == "double" and not of_rows
-    op = draw(st.sampled_from((*(() if is_ratio else SETS), *COMPARISONS, *COMPARISONS, *PRESENCE)))
+    op = chance.choice((*(() if is_ratio else SETS), *COMPARISONS, *COMPARISONS, *PRESENCE))
     if op in PRESENCE:
-        return _leaf(field, op, [])
-    whole, eighths = st.integers(-2, 12), st.integers(-8, 400).map(lambda part: Decimal(part) / 8)
-    values = st.sampled_from(ODD_LIMITS) if is_ratio else whole if kind == "integer" else st.one_of(whole, eighths, _money())
-    count = 2 if op == "between" else 1
-    drawn = draw(st.lists(values, min_size=count, max_size=2 if op == "between" else 3))
-    return _leaf(field, op, sorted(drawn) if op == "between" else drawn)
+        return {"field": field, "op": op}
+    count = 2 if op == "between" else chance.choice((1, 1, 2, 3))
+    values = [chance.choice(ODD_LIMITS) if is_ratio else _number(chance, kind) for _ in range(count)]
+    return {"field": field, "op": op, "values": sorted(values) if op == "between" else values}
 
 
-def _money() -> st.SearchStrategy[Decimal]:
-    return st.sampled_from(ODD_MONEY)
+def _number(chance: Random, kind: str) -> int | Decimal:
+    if kind == "integer" or chance.random() < 0.2:
+        return chance.randint(-2, 12)
+    return chance.choice((Decimal(chance.randint(-8, 400)) / 8, chance.choice(ODD_MONEY)))
 
 
-def _boolean_leaf(field: str) -> st.SearchStrategy[Node]:
-    asked = st.builds(
-        lambda op, values: _leaf(field, op, values), st.sampled_from(SETS), st.lists(st.booleans(), min_size=1, max_size=2)
-    )
-    return st.one_of(asked, st.sampled_from(PRESENCE).map(lambda op: _leaf(field, op, [])))
+def boolean_leaf(chance: Random, field: str) -> Node:
+    op = chance.choice((*SETS, *PRESENCE))
+    return {"field": field, "op": op} | ({} if op in PRESENCE else {"values": [chance.random() < 0.5]})
 
 
-@st.composite
-def time_leaf(draw: st.DrawFn, field: str, kind: str, anchor: datetime) -> Node:
-    op = draw(st.sampled_from((*DAYS, *DAYS, *SETS, *COMPARISONS, PRESENCE[0])))
+def time_leaf(chance: Random, field: str, kind: str, anchor: datetime) -> Node:
+    op = chance.choice((*DAYS, *DAYS, *SETS, *COMPARISONS, *PRESENCE))
     if op in PRESENCE:
-        return _leaf(field, op, [])
-    if op.endswith("in_range") and draw(st.booleans()):
-        return _leaf(field, op, [draw(st.sampled_from(WORDS))])
-    days = st.integers(-5, 5).map(lambda count: (anchor + timedelta(days=count)).date().isoformat())
-    instants = st.integers(-24, 24).map(lambda tens: (anchor + timedelta(minutes=tens * 10)).isoformat())
-    values = instants if kind == "instant" and draw(st.integers(0, 2)) == 0 else days
-    if op == "between" or op.endswith("in_range"):
-        return _leaf(field, op, sorted(draw(st.lists(values, min_size=2, max_size=2))))
-    return _leaf(field, op, draw(st.lists(values, min_size=1, max_size=2)))
+        return {"field": field, "op": op}
+    if op.endswith("in_range") and chance.random() < 0.5:
+        return {"field": field, "op": op, "values": [chance.choice(WORDS)]}
+    is_pair = op == "between" or op.endswith("in_range")
+    of_instants = kind == "instant" and chance.random() < 0.3
+    moments = [anchor + timedelta(days=chance.randint(-5, 5), minutes=chance.randint(-24, 24) * 10) for _ in range(2)]
+    values = [at.isoformat() if of_instants else at.date().isoformat() for at in (sorted(moments) if is_pair else moments)]
+    return {"field": field, "op": op, "values": values if is_pair or chance.random() < 0.3 else values[:1]}
 
 
-@cache  # building strategies costs more than drawing from them
-def row_leaf(name: str, kind: str, anchor: datetime) -> st.SearchStrategy[Node]:
+def row_leaf(chance: Random, fields: Fields) -> Node:
     """A leaf on a dimension or a time field."""
+    return _leaf(chance, *chance.choice(fields.rows), fields)
+
+
+def _leaf(chance: Random, name: str, kind: str, fields: Fields) -> Node:
     if kind == "text":
-        leaf: st.SearchStrategy[Node] = text_leaf(name)
-    elif kind == "boolean":
-        leaf = _boolean_leaf(name)
-    elif kind in ("date", "instant"):
-        leaf = time_leaf(name, kind, anchor)
-    else:
-        leaf = number_leaf(name, kind, of_rows=True)
-    return leaf
+        return text_leaf(chance, name)
+    if kind == "boolean":
+        return boolean_leaf(chance, name)
+    if kind in ("date", "instant"):
+        return time_leaf(chance, name, kind, fields.anchor)
+    return number_leaf(chance, name, kind, of_rows=True)
 
 
-@cache
-def measure_leaf(name: str, kind: str, qualifier: str | None) -> st.SearchStrategy[Node]:
-    names = (name, name, name, f"{qualifier}.{name}") if qualifier else (name,)
-    return st.builds(lambda leaf, asked: leaf | {"field": asked}, number_leaf(name, kind, of_rows=False), st.sampled_from(names))
+def measure_leaf(chance: Random, fields: Fields) -> Node:
+    """A leaf on a measure; now and then it is named with its data source."""
+    name, kind = chance.choice(fields.measures)
+    leaf = number_leaf(chance, name, kind, of_rows=False)
+    return leaf | ({"field": f"{fields.qualifier}.{name}"} if fields.qualifier and chance.random() < 0.2 else {})
 
 
-def _tree(leaf: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
-    def group(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
-        several = st.lists(children, min_size=1, max_size=3)
-        return st.one_of(
-            several.map(lambda nodes: {"and": nodes}),
-            several.map(lambda nodes: {"or": nodes}),
-            children.map(lambda node: {"not": node}),
-        )
-
-    return st.recursive(leaf, group, max_leaves=5)
+def mixed_leaf(chance: Random, fields: Fields) -> Node:
+    """A leaf on a measure or on a grouped dimension."""
+    if fields.grouped and chance.random() < 0.5:
+        return _leaf(chance, *chance.choice(fields.grouped), fields)
+    return measure_leaf(chance, fields)
 
 
-@cache
-def row_trees(anchor: datetime, rows: tuple[tuple[str, str], ...]) -> st.SearchStrategy[Node]:
-    """Trees that act before aggregation."""
-    return _tree(st.one_of(*(row_leaf(name, kind, anchor) for name, kind in rows)))
+def tree(chance: Random, leaf: Leaf, fields: Fields, depth: int = 0) -> Node:
+    """A leaf at the odds of a half, otherwise a group of trees, at most four levels deep."""
+    kind = chance.choice(("leaf", "leaf", "leaf", "and", "or", "not")) if depth < 3 else "leaf"
+    if kind == "leaf":
+        return leaf(chance, fields)
+    if kind == "not":
+        return {"not": tree(chance, leaf, fields, depth + 1)}
+    return {kind: [tree(chance, leaf, fields, depth + 1) for _ in range(chance.randint(1, 3))]}
 
 
-@cache
-def measure_trees(fields: Fields) -> st.SearchStrategy[Node]:
-    """Trees that act after aggregation: a leaf on a measure, perhaps with leaves on grouped dimensions beside it."""
-    measures = st.one_of(*(measure_leaf(name, kind, fields.qualifier) for name, kind in fields.measures))
-    grouped = [row_leaf(name, kind, fields.anchor) for name, kind in fields.grouped]
-    mixed = _tree(st.one_of(measures, measures, *grouped))
-    beside = st.builds(lambda node, leaf: {"or": [node, {"and": [leaf, node]}]}, mixed, measures)
-    return st.one_of(measures, measures.map(lambda leaf: {"not": leaf}), beside)
+def measure_tree(chance: Random, fields: Fields) -> Node:
+    """A tree that acts after aggregation: it holds a leaf on a measure, perhaps with leaves on grouped dimensions beside it."""
+    certain = measure_leaf(chance, fields)
+    mixed = tree(chance, mixed_leaf, fields, depth=1)
+    return chance.choice((certain, certain, {"not": certain}, {"or": [mixed, certain]}, {"not": {"and": [certain, mixed]}}))
 
 
-@st.composite
-def filters(draw: st.DrawFn, fields: Fields) -> Node:
-    """A whole filter: before, after, or a top-level `and` of both."""
-    shape = draw(st.sampled_from(("rows", "rows", "measures", "both", "both")))
+def filter_tree(chance: Random, fields: Fields) -> Node:
+    """A whole filter: acting before, after, or a top-level `and` of both."""
+    shape = chance.choice(("rows", "rows", "rows", "measures", "measures", "both"))
     if shape == "rows":
-        return draw(row_trees(fields.anchor, fields.rows))
+        return tree(chance, row_leaf, fields)
     if shape == "measures":
-        return draw(measure_trees(fields))
-    return {"and": draw(st.permutations([draw(row_trees(fields.anchor, fields.rows)), draw(measure_trees(fields))]))}
+        return measure_tree(chance, fields)
+    both = [tree(chance, row_leaf, fields), measure_tree(chance, fields)]
+    return {"and": both if chance.random() < 0.5 else both[::-1]}
 
 
 def types_of(source: str) -> dict[str, str]:

@@ -11,16 +11,17 @@ Requests hold Python values (Decimals for fractions); `to_json` writes them with
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 from hypothesis import strategies as st
-from reference.conditions import Fields, filters, types_of
-from reference.data import MODEL, SOURCES, TENANT_ZONE, TENANTS, of_tenants
-from reference.rows import ANCHORS, tables
+from reference.conditions import Fields, filter_tree, types_of
+from reference.data import SOURCES, TENANT_ZONE, TENANTS, frame, of_tenants
+from reference.rows import ANCHORS, sales_row, tables, visits_row
 
 Request = dict[str, Any]
 NOW: Final = datetime(2018, 1, 1, 4, 59, 59, tzinfo=UTC)
@@ -37,6 +38,7 @@ NEAR_NOW_LONG: Final = (
     "last 5 weeks",
     "last 45 days",
 )
+OPTIONAL: Final = ("filter", "order", "totals", "limit", "offset", "tenants")
 DATED: Final = "ordered_units"
 """The measure whose own time field is a date."""
 
@@ -57,44 +59,77 @@ class Case:
 @st.composite
 def cases(draw: st.DrawFn, held: tuple[str, ...] = TENANTS[:1], both_sources: bool = False, order_by_columns: bool = True) -> Case:
     """Valid questions. `both_sources` asks `sales` and `visits` at once; with several tenants in `held` it also groups by and
-    narrows tenants; `order_by_columns` orders by compare, change and analysis columns too."""
-    exact, anchor = draw(st.integers(0, 3)) > 0, draw(st.sampled_from(ANCHORS))
-    data = draw(tables(anchor, exact))
-    return Case(draw(requests(anchor, exact, held, both_sources, order_by_columns)), data, held)
+    narrows tenants; `order_by_columns` orders by compare, change and analysis columns too.
+
+    A request is a function of a number, so that every corner is as likely as meant; a failing one shrinks by leaving its optional
+    parts out, its tables by leaving out rows."""
+    scope = _scope(Random(draw(st.integers(0, 2**48))), held, both_sources, order_by_columns)
+    return Case(draw(_without_parts(random_request(scope))), draw(tables(scope.anchor, scope.exact)), held)
+
+
+def case_of(number: int, held: tuple[str, ...] = TENANTS[:1], both_sources: bool = False, order_by_columns: bool = True) -> Case:
+    """The case of a number, without Hypothesis: quick to make by the hundred, evenly spread, the same in every run."""
+    chance = Random(number)
+    scope = _scope(chance, held, both_sources, order_by_columns)
+    request = random_request(scope)
+    sales = [sales_row(chance.getrandbits(20), scope.anchor, scope.exact) for _ in range(chance.choice((0, 1, *(25, 40) * 4)))]
+    visits = [visits_row(chance.getrandbits(20), scope.anchor) for _ in range(chance.choice((0, 5, 12)))]
+    return Case(request, {"sales": frame("sales", sales), "visits": frame("visits", visits)}, held)
+
+
+def _scope(chance: Random, held: tuple[str, ...], both_sources: bool, order_by_columns: bool) -> "Scope":
+    exact, anchor = chance.random() < 0.75, chance.choice(ANCHORS)
+    return Scope(chance, anchor, exact, held, tuple(SOURCES) if both_sources else ("sales",), order_by_columns)
 
 
 @st.composite
-def requests(
-    draw: st.DrawFn,
-    anchor: datetime,
-    exact: bool = True,
-    held: tuple[str, ...] = TENANTS[:1],
-    both_sources: bool = False,
-    order_by_columns: bool = True,
-) -> Request:
-    """Valid requests that ask around the anchor (see `rows`)."""
-    sources = tuple(SOURCES) if both_sources else ("sales",)
-    kind = draw(st.sampled_from(("plain",) * 5 + ("abc", "quadrant")))
-    dated = not both_sources and draw(st.integers(0, 3)) == 0
-    request: Request = {"data_source": list(sources) if both_sources else draw(st.sampled_from(("sales", ["sales"])))}
-    request["measures"] = draw(_measures(sources, dated, kind, exact))
-    if dimensions := draw(_dimensions(sources, held, kind)):
+def _without_parts(draw: st.DrawFn, request: Request) -> Request:
+    """The request, now and then without some of its optional parts: a shrinking one loses what isn't needed to fail."""
+    if draw(st.integers(0, 9)) > 0 or "analysis" in request:
+        return request
+    kept = [key for key in request if key not in OPTIONAL or draw(st.booleans())]
+    return {key: request[key] for key in kept}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a random request is drawn by. `exact`: see `rows`."""
+
+    chance: Random
+    anchor: datetime
+    exact: bool
+    held: tuple[str, ...]
+    sources: tuple[str, ...]
+    order_by_columns: bool
+
+
+def random_request(scope: Scope) -> Request:
+    """A valid request that asks around the scope's anchor."""
+    chance, both = scope.chance, len(scope.sources) > 1
+    kind = chance.choice(("plain",) * 5 + ("abc", "quadrant"))
+    dated = not both and chance.random() < 0.25
+    request: Request = {"data_source": list(scope.sources) if both else chance.choice(("sales", ["sales"]))}
+    request["measures"] = _measures(scope, dated, kind)
+    if dimensions := _dimensions(scope, kind):
         request["dimensions"] = dimensions
-    request |= draw(_times(anchor, dated, is_plain=kind == "plain"))
-    if draw(st.integers(0, 2)) > 0:
-        request["filter"] = draw(filters(_fields(request, sources, anchor)))
-    if kind != "plain" or draw(st.integers(0, 9)) == 0:
-        request["analysis"] = draw(_analysis(kind, request, exact))
-    if order := draw(_order(request, sources, exact, order_by_columns)):
+    request |= _times(chance, scope.anchor, dated, is_plain=kind == "plain")
+    if chance.random() < 0.6:
+        request["filter"] = filter_tree(chance, _fields(request, scope))
+    if kind != "plain" or chance.random() < 0.1:
+        request["analysis"] = _analysis(chance, kind, request, scope.exact)
+    if chance.random() < 0.5 and (order := _order(request, scope)):
         request["order"] = order
-    request |= draw(st.fixed_dictionaries({}, optional={"totals": st.booleans(), "limit": _limits(), "offset": st.integers(0, 5)}))
-    if len(held) > 1 and draw(st.booleans()):
-        request["tenants"] = draw(st.lists(st.sampled_from(held), min_size=1, unique=True))
+    optional = {
+        "totals": chance.random() < 0.8,
+        "limit": chance.choice((1_000_000, *range(1, 13))),
+        "offset": chance.choice((0, 1, 1, 2, 5)),
+    }
+    request |= {
+        key: value for key, value in optional.items() if chance.random() < {"totals": 0.5, "limit": 0.25, "offset": 0.15}[key]
+    }
+    if len(scope.held) > 1 and chance.random() < 0.5:
+        request["tenants"] = chance.sample(scope.held, k=chance.randint(1, len(scope.held)))
     return request
-
-
-def _limits() -> st.SearchStrategy[int]:
-    return st.one_of(st.integers(1, 12), st.just(1_000_000))
 
 
 def measure_types(sources: tuple[str, ...]) -> dict[str, str]:
@@ -106,20 +141,18 @@ def is_steady(name: str, types: dict[str, str]) -> bool:
     return types[name] != "double" or name.startswith("weight")
 
 
-@st.composite
-def _measures(draw: st.DrawFn, sources: tuple[str, ...], dated: bool, kind: str, exact: bool) -> list[str]:
-    types = measure_types(sources)
-    names = [name for name in types if dated or name != DATED]
-    least = 2 if kind == "quadrant" else 1
+def _measures(scope: Scope, dated: bool, kind: str) -> list[str]:
+    types = measure_types(scope.sources)
+    names = [name for name in types if dated or name != DATED] + ([DATED] * 5 if dated else [])
     ranked = {"abc": 1, "quadrant": 2, "plain": 0}[kind]
-    steady = [name for name in names if exact or is_steady(name, types)]
-    first = draw(st.lists(st.sampled_from(steady), min_size=ranked, max_size=ranked, unique=True)) if ranked else []
-    more = draw(st.lists(st.sampled_from(names), min_size=max(least - ranked, 0), max_size=4 - ranked, unique=True))
-    return first + [name for name in more if name not in first]
+    steady = [name for name in names if scope.exact or is_steady(name, types)]
+    first = list(dict.fromkeys(scope.chance.sample(steady, k=ranked + 6)))[:ranked]
+    more = scope.chance.choices(names, k=scope.chance.randint(0 if ranked else 1, 3))
+    return list(dict.fromkeys(first + more))
 
 
-def _dimensions(sources: tuple[str, ...], held: tuple[str, ...], kind: str) -> st.SearchStrategy[list[str]]:
-    if len(sources) > 1:
+def _dimensions(scope: Scope, kind: str) -> list[str]:
+    if len(scope.sources) > 1:
         pool = ["household", "store"]
     else:
         pool = (
@@ -127,69 +160,53 @@ def _dimensions(sources: tuple[str, ...], held: tuple[str, ...], kind: str) -> s
             + ["store"] * 2
             + ["product", "household", "returned", "quantity", "ordered_on", "line_value", "weight"]
         )
-    if len(held) > 1:
+    if len(scope.held) > 1:
         pool += ["tenant", "tenant"]
-    return st.lists(st.sampled_from(pool), min_size=0 if kind == "plain" else 1, max_size=3).map(
-        lambda names: list(dict.fromkeys(names))
-    )
+    count = scope.chance.choice((0, 1, 1, 2, 3) if kind == "plain" else (1, 1, 1, 2, 3))
+    return list(dict.fromkeys(scope.chance.choices(pool, k=count)))
 
 
-@st.composite
-def _times(draw: st.DrawFn, anchor: datetime, dated: bool, is_plain: bool) -> Request:
+def _times(chance: Random, anchor: datetime, dated: bool, is_plain: bool) -> Request:
     """`time` and `time_frequency`. Where the time is a date's, nothing is finer than a day and no other zone is named."""
     frequencies = ("day", "day", *COARSE) if dated else ("minute", "hour", "hour", "hour", "day", "day", *COARSE)
-    frequency = draw(st.sampled_from((None, None, *frequencies))) if is_plain else None
-    zone = None if dated else draw(st.sampled_from((None, None, None, *ZONES)))
+    frequency = chance.choice((None, None, None, *frequencies)) if is_plain else None
+    zone = None if dated else chance.choice((None, None, None, *ZONES))
     time: Request = {} if zone is None else {"zone": zone}
-    if dated and draw(st.booleans()):
-        time["field"] = draw(st.sampled_from(("sold_at", "ordered_on")))
-    fill = frequency is not None and draw(st.integers(0, 2)) == 0
+    if dated and chance.random() < 0.5:
+        time["field"] = chance.choice(("sold_at", "ordered_on"))
+    fill = frequency is not None and chance.random() < 0.4
     size = {"minute": "hours", "hour": "days", "day": "month" if fill else "any"}.get(frequency or "", "any")
-    if draw(st.integers(0, 3)) > 0 or (fill and frequency in ("minute", "hour", "day")):
-        time["range"] = draw(ranges(anchor, ZoneInfo(zone or TENANT_ZONE), size, instants=not dated))
-        if draw(st.booleans()):
-            time["compare"] = draw(_compares(anchor, ZoneInfo(zone or TENANT_ZONE), size, instants=not dated))
+    if chance.random() < 0.75 or (fill and frequency in ("minute", "hour", "day")):
+        place = (ZoneInfo(zone or TENANT_ZONE), size, not dated)
+        time["range"] = random_range(chance, anchor, *place)
+        if chance.random() < 0.5:
+            given = {"range": random_range(chance, anchor - timedelta(days=chance.choice((1, 7, 31, 365))), *place)}
+            time["compare"] = chance.choice(("previous_period", "previous_year", "previous_year_by_weekday", given))
     if fill:
         time["fill"] = True
     return ({"time": time} if time else {}) | ({"time_frequency": frequency} if frequency else {})
 
 
-def _compares(anchor: datetime, zone: ZoneInfo, size: str, instants: bool) -> st.SearchStrategy[Any]:
-    earlier = anchor - timedelta(days=7)
-    given = ranges(earlier, zone, size, instants).map(lambda found: {"range": found})
-    return st.one_of(st.sampled_from(("previous_period", "previous_year", "previous_year_by_weekday")), given)
-
-
-@st.composite
-def ranges(draw: st.DrawFn, anchor: datetime, zone: ZoneInfo, size: str, instants: bool = True) -> Any:
+def random_range(chance: Random, anchor: datetime, zone: ZoneInfo, size: str, instants: bool = True) -> Any:
     """A range around the anchor, at most some hours, some days, about a month, or of any length."""
     today, now_day = anchor.astimezone(zone).date(), NOW.astimezone(zone).date()
-    if size == "hours" or (instants and draw(st.integers(0, 3)) == 0):
-        start = anchor + timedelta(minutes=draw(st.integers(-12, 12)) * 10)
-        most = {"hours": 18, "days": 300}.get(size, 4000)
-        end = start + timedelta(minutes=10 * draw(st.integers(1, most)))
-        return [_written(start, draw(st.sampled_from((UTC, zone)))), _written(end, zone)]
-    words = {"days": (), "month": _month_words(today), "any": (*_month_words(today), *_year_words(today))}[size]
+    if size == "hours" or (instants and chance.random() < 0.25):
+        start = anchor + timedelta(minutes=chance.randint(-12, 12) * 10)
+        end = start + timedelta(minutes=10 * chance.randint(1, {"hours": 18, "days": 300}.get(size, 4000)))
+        return [_written(start, chance.choice((UTC, zone))), _written(end, zone)]
+    year, month = (f"{today:%Y}", f"{today:%Y}-Q{(today.month + 2) // 3}"), (f"{today:%Y-%m}",)
+    words: tuple[str, ...] = {"days": (), "month": month, "any": month + year}[size]
     if abs((today - now_day).days) <= 7:
         words += {"days": NEAR_NOW[:2], "month": NEAR_NOW[:6], "any": NEAR_NOW + NEAR_NOW_LONG}[size]
-    if draw(st.booleans()):
-        return draw(st.sampled_from((today.isoformat(), *words, *words)))
-    first = today + timedelta(days=draw(st.integers(-2, 1) if size == "days" else st.integers(-30, 2)))
-    longest = {"days": 2, "month": 31, "any": 90}[size]
-    return [first.isoformat(), (first + timedelta(days=draw(st.integers(0, longest)))).isoformat()]
+    if chance.random() < 0.5:
+        return chance.choice((today.isoformat(), *words))
+    first = today + timedelta(days=chance.randint(-2, 1) if size == "days" else chance.randint(-30, 2))
+    return [first.isoformat(), (first + timedelta(days=chance.randint(0, {"days": 2, "month": 31, "any": 90}[size]))).isoformat()]
 
 
 def _written(at: datetime, zone: Any) -> str:
-    """The instant with its offset, in UTC as `…Z` at times."""
+    """The instant with its offset, in UTC as `…Z`."""
     return at.astimezone(zone).isoformat().replace("+00:00", "Z")
-
-
-def _month_words(day: date) -> tuple[str, ...]:
-    return (f"{day:%Y-%m}",)
-
-
-def _year_words(day: date) -> tuple[str, ...]:
-    return (f"{day:%Y}", f"{day:%Y}-Q{(day.month + 2) // 3}")
 
 
 def _time_fields(request: Request, names: list[str]) -> set[str]:
@@ -208,53 +225,51 @@ def extra_measures(request: Request, sources: tuple[str, ...]) -> dict[str, str]
     return {name: kind for name, kind in measure_types(sources).items() if _time_fields(request, [name]) <= there}
 
 
-def _fields(request: Request, sources: tuple[str, ...], anchor: datetime) -> Fields:
+def _fields(request: Request, scope: Scope) -> Fields:
     types = types_of("sales")
-    if len(sources) > 1:
+    if len(scope.sources) > 1:
         names = ["household", "store"]
     else:
         rezoned = request.get("time", {}).get("zone", TENANT_ZONE) != TENANT_ZONE
         names = [
             "department",
-            "department",
+            "sold_at",
+            "sold_at",
             *(name for name in types if name != "tenant" and not (rezoned and name == "ordered_on")),
         ]
     return Fields(
-        anchor=anchor,
+        anchor=scope.anchor,
         rows=tuple((name, types[name]) for name in names),
         grouped=tuple((name, types[name]) for name in request.get("dimensions", []) if name in names),
-        measures=tuple(extra_measures(request, sources).items()),
-        qualifier="sales" if len(sources) == 1 else None,
+        measures=tuple(extra_measures(request, scope.sources).items()),
+        qualifier="sales" if len(scope.sources) == 1 else None,
     )
 
 
-@st.composite
-def _analysis(draw: st.DrawFn, kind: str, request: Request, exact: bool) -> Request:
+def _analysis(chance: Random, kind: str, request: Request, exact: bool) -> Request:
     """Limits that a double's last digit can't decide: odd ones for ratios, means only of exact values."""
     types = measure_types(tuple(SOURCES))
     if kind == "abc":
-        odd = [Decimal("0.5713"), Decimal("0.9137")]
-        if not is_steady(request["measures"][0], types):
-            return {"kind": kind, "thresholds": odd}
-        return {"kind": kind} | draw(st.sampled_from(({}, {}, {"thresholds": [Decimal("0.5"), 1]}, {"thresholds": odd})))
+        odd = {"thresholds": [Decimal("0.5713"), Decimal("0.9137")]}
+        nice: tuple[Request, ...] = ({}, {}, {"thresholds": [Decimal("0.5"), 1]}, odd)
+        return {"kind": kind} | (chance.choice(nice) if is_steady(request["measures"][0], types) else odd)
     if kind == "quadrant":
-        steady = all(is_steady(name, types) for name in request["measures"][:2])
-        given = {"x": Decimal("3.1234567"), "y": Decimal("12.3456789")}
-        cuts = [{}, {"cut": "median"}, {"cut": given}, *([{"cut": "mean"}, {"cut": {"x": 2, "y": 0}}] if steady and exact else [])]
-        return {"kind": kind} | draw(st.sampled_from(cuts))
+        steady = exact and all(is_steady(name, types) for name in request["measures"][:2])
+        cuts: list[Request] = [{}, {"cut": "median"}, {"cut": {"x": Decimal("3.1234567"), "y": Decimal("12.3456789")}}]
+        return {"kind": kind} | chance.choice(cuts + ([{"cut": "mean"}, {"cut": {"x": 2, "y": 0}}] if steady else []))
     return {"kind": kind}
 
 
-@st.composite
-def _order(draw: st.DrawFn, request: Request, sources: tuple[str, ...], exact: bool, columns: bool) -> list[Request]:
-    types = measure_types(sources)
-    steady = [name for name in extra_measures(request, sources) if exact or is_steady(name, types)]
-    names = steady + [name for name in request["measures"] if name in steady] * 3 + request.get("dimensions", []) * 3
-    names += ["time"] * 4 if "time_frequency" in request else []
-    names += _column_names(request, exact, types) if columns else []
-    keys = draw(st.lists(st.sampled_from(names), max_size=3, unique=True)) if names and draw(st.booleans()) else []
-    directions = st.sampled_from(({}, {"direction": "asc"}, {"direction": "desc"}, {"direction": "desc"}))
-    return [{"field": name} | draw(directions) for name in keys]
+def _order(request: Request, scope: Scope) -> list[Request]:
+    types, chance = measure_types(scope.sources), scope.chance
+    steady = [name for name in extra_measures(request, scope.sources) if scope.exact or is_steady(name, types)]
+    asked = [name for name in request["measures"] if name in steady] + request.get("dimensions", [])
+    pools = [steady, asked, asked, ["time"] if "time_frequency" in request else []]
+    pools.append(_column_names(request, scope.exact, types) if scope.order_by_columns else [])
+    there = [pool for pool in pools if pool]
+    names = dict.fromkeys(chance.choice(chance.choice(there)) for _ in range(chance.choice((1, 1, 2, 3)))) if there else {}
+    directions: tuple[Request, ...] = ({}, {"direction": "asc"}, {"direction": "desc"}, {"direction": "desc"})
+    return [{"field": name} | chance.choice(directions) for name in names]
 
 
 def _column_names(request: Request, exact: bool, types: dict[str, str]) -> list[str]:
@@ -275,6 +290,3 @@ def to_json(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(to_json, value)) + "]"
     return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
-
-
-__all__ = ["MODEL", "NOW", "TENANT_ZONE", "Case", "cases", "ranges", "requests", "to_json"]
