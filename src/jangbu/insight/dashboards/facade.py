@@ -1,5 +1,6 @@
 """The door of the dashboards: ask a question, have it explained, look up a dimension's values."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from jangbu.platform.engines.ports import CancelToken, Engine
 from jangbu.platform.lakehouse.ports import Lakehouse
 
 MAX_VALUES = 1_000
+_UNKNOWN: Mapping[str, float | None] = defaultdict(lambda: None)
+"""What an analysis would know of the rows, where nothing is run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ class Dashboards:
                 "sql": engine.sql(statement).replace(self._pinning.lakehouse.root(), "…"),
             }
         if not plan.fused:
-            sql = self._workbench.render(finishing.finish_many(plan, self._workbench.emitter))
+            sql = self._workbench.render(finishing.finish_many(plan, self._workbench.emitter, _UNKNOWN))
             yield {
                 "data_source": None,
                 "server": "workbench",

@@ -17,12 +17,11 @@ class Analysis(Protocol):
     def columns(self) -> tuple[tuple[str, FieldType, int | None], ...]:
         """The columns it adds: name, type, and which measure (by place) it is of."""
 
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """What it says in `meta.cuts`: each key's column, the same in every row and left out of the answer."""
+    def facts(self, measures: Sequence[str]) -> Mapping[str, str]:
+        """What it has to know of all rows first, and says in `meta.cuts`: each key's aggregate as DuckDB SQL, a number."""
 
     def order(self, measures: Sequence[str], dimensions: Sequence[str]) -> list[tuple[str, bool]] | None:
         """The rows' default order as (column, descending), or None for that of every answer."""
 
-    def sql(self, rows: str, measures: Sequence[str], dimensions: Sequence[str]) -> str:
+    def sql(self, rows: str, measures: Sequence[str], dimensions: Sequence[str], facts: Mapping[str, float | None]) -> str:
         """A DuckDB SELECT of all columns of the relation `rows` and its own; `measures` and `dimensions` are column names."""

@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from jangbu.insight.dashboards.contracts import QueryRequest
 from jangbu.kernel.errors import (
@@ -21,6 +23,7 @@ from jangbu.kernel.errors import (
 
 _MAX_NESTING = 200
 _MAX_DIGITS = 60
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_request(body: bytes | str) -> QueryRequest:
@@ -51,6 +54,14 @@ def request_of(data: dict[str, Any]) -> QueryRequest:
         raise OutOfBounds(f"The body is nested deeper than {_MAX_NESTING} levels.") from error
 
 
+def _check_characters(data: object) -> None:
+    """A lone surrogate is legal in JSON's text, but no character; nothing below could store, send or print it."""
+    try:
+        json.dumps(data, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        raise MalformedBody("A text holds half a character, a lone surrogate.", value=repr(error.object[error.start])) from error
+
+
 def _decimal(text: str) -> Decimal:
     value = Decimal(text)
     if len(text) > _MAX_DIGITS or abs(value.adjusted()) > _MAX_DIGITS:
@@ -79,7 +90,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _translated(error: ValidationError) -> JangbuError:
     """Our error for pydantic's first one. Union branches (`CompareRange`, `list[str]`, …) are left out of the pointer."""
-    first = error.errors(include_url=False)[0]
+    first = _first(error)
     known_keys = _keys(QueryRequest.model_json_schema(), first["loc"])
     path = pointer(
         *(part for part in first["loc"] if isinstance(part, int) or part in known_keys or first["type"] == "extra_forbidden")
@@ -95,6 +106,13 @@ def _translated(error: ValidationError) -> JangbuError:
     if first["type"] in ("greater_than_equal", "less_than_equal", "too_short", "too_long"):
         return OutOfBounds(f"{path.removeprefix('/')}: {_sentence(first['msg'])}", path=path, value=_scalar(value))
     return WrongType(f"{path.removeprefix('/')}: {_sentence(first['msg'])}", path=path, value=_scalar(value))
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """The first mistake; in a union, that of the branch whose type fits."""
+    errors = error.errors(include_url=False)
+    same = [each for each in errors if each["loc"][0] == errors[0]["loc"][0]]
+    return next((each for each in same if not each["type"].endswith("_type")), same[0])
 
 
 def _sentence(message: str) -> str:

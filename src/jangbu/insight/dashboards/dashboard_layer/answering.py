@@ -1,10 +1,11 @@
 """Runs a plan: legs on their servers, what is above them in the workbench, and the answer's columns and meta."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from sqlglot import exp
 
 from jangbu.insight.catalog.contracts import Text
 from jangbu.insight.dashboards.contracts import AnswerColumn, LegReport, Role
@@ -23,12 +24,15 @@ _TENANT_LABEL = Text(ko="고객사", en="Tenant")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a plan in the answer's order, with the analysis' facts taken out."""
+    """The rows of a plan in the answer's order, and what the analysis says of all of them."""
 
     table: pa.Table
     truncated: bool
-    facts: Mapping[str, Any] | None
+    facts: finishing.Facts | None
     legs: tuple[LegReport, ...]
+
+
+_Run = tuple[pa.Table, finishing.Facts | None, tuple[LegReport, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +61,9 @@ class Runner:
         return money.one_currency(", ".join(plan.question.sources), ordered[0], ordered[-1]) if ordered else None
 
     def rows(self, plan: Plan) -> Rows:
-        fused = self._is_fused(plan)
-        table, legs = self._fused(plan) if fused else self._merged(plan)
+        table, facts, legs = self._fused(plan) if self._is_fused(plan) else self._merged(plan)
         limit = plan.question.limit
-        shown = columns_of(plan)
-        facts = _facts(plan, table)
-        kept = table.slice(0, limit).select(range(len(shown)))
-        return Rows(kept, table.num_rows > limit, facts, legs)
+        return Rows(table.slice(0, limit), table.num_rows > limit, facts, legs)
 
     def _is_fused(self, plan: Plan) -> bool:
         return plan.fused and self.servers.engine_of(plan.legs[0].leg.data_source).capabilities.finishes
@@ -75,22 +75,35 @@ class Runner:
             select = finishing.finish_one(plan, compiled.select, engine.emitter) if self._is_fused(plan) else compiled.select
             yield part, engine, self.servers.statement(part.leg, select, compiled.scans, self.pins)
 
-    def _fused(self, plan: Plan) -> tuple[pa.Table, tuple[LegReport, ...]]:
+    def _fused(self, plan: Plan) -> _Run:
         part, _, statement = next(self.statements(plan))
         table, report = self.servers.run(part.leg, statement, _schema(plan), "current", self.cancel)
-        return table, (report,)
+        return table, None, (report,)
 
-    def _merged(self, plan: Plan) -> tuple[pa.Table, tuple[LegReport, ...]]:
-        scans, reports = [], []
+    def _merged(self, plan: Plan) -> _Run:
+        scans: list[Scan] = [*_axis_scans(plan)]
+        reports = []
         for index, (part, _, statement) in enumerate(self.statements(plan)):
             purpose = "compare" if part.compared else "current"
             table, report = self.servers.run(part.leg, statement, leg_schema(part.leg), purpose, self.cancel)
             scans.append(Scan(finishing.leg_name(index), tuple(table.column_names), rows=table))
             reports.append(report)
-        select = finishing.finish_many(plan, self.workbench.emitter)
-        statement = Statement(self.workbench.render(select), (*scans, *_axis_scans(plan)))
-        table = self.workbench.run(statement, timeout=self.servers.timeout, cancel=self.cancel)
-        return conformed(table, _schema(plan)), tuple(reports)
+        facts = self._facts(plan, scans)
+        table = self._work(finishing.finish_many(plan, self.workbench.emitter, facts or {}), scans)
+        return conformed(table, _schema(plan)), facts, tuple(reports)
+
+    def _facts(self, plan: Plan, scans: Sequence[Scan]) -> finishing.Facts | None:
+        select = finishing.facts_of(plan, self.workbench.emitter)
+        if select is None or plan.analysis is None:
+            return None
+        row = self._work(select, scans)
+        return {key: row.column(place)[0].as_py() for place, key in enumerate(plan.analysis.facts(("", "")))}
+
+    def _work(self, select: exp.Select, scans: Sequence[Scan]) -> pa.Table:
+        """A statement of the workbench over Arrow tables, of which it takes those that it names."""
+        named = {table.name for table in select.find_all(exp.Table)}
+        statement = Statement(self.workbench.render(select), tuple(scan for scan in scans if scan.name in named))
+        return self.workbench.run(statement, timeout=self.servers.timeout, cancel=self.cancel)
 
 
 def _axis_scans(plan: Plan) -> Iterator[Scan]:
@@ -110,21 +123,14 @@ def _axis_scans(plan: Plan) -> Iterator[Scan]:
         yield Scan(finishing.PAIRS, ("current", "compared"), rows=pa.table(pairs))
 
 
-def _facts(plan: Plan, table: pa.Table) -> Mapping[str, Any] | None:
-    if plan.analysis is None or not plan.analysis.facts:
-        return None
-    return {key: table.column(name)[0].as_py() if table.num_rows else None for key, name in plan.analysis.facts.items()}
-
-
 def _schema(plan: Plan) -> pa.Schema:
-    """The Arrow schema of the finished rows, the facts' columns included."""
+    """The Arrow schema of the finished rows."""
     zone = plan.question.timing.zone
     fields = []
     for column in columns_of(plan):
         type_ = bucket_type(plan.legs[0].leg) if column.role is Role.TIME else arrow_type(column.type, zone)
         fields.append(pa.field(column.name, type_))
-    facts = plan.analysis.facts.values() if plan.analysis is not None else ()
-    return pa.schema([*fields, *(pa.field(name, pa.float64()) for name in facts)])
+    return pa.schema(fields)
 
 
 def columns_of(plan: Plan, currency: str | None = None) -> tuple[AnswerColumn, ...]:
@@ -165,7 +171,7 @@ def totals_table(plan: Plan, rows: pa.Table | None) -> pa.Table | None:
     """The totals row under the answer's columns: null under time, dimensions and analysis."""
     if rows is None:
         return None
-    schema = pa.schema(list(_schema(plan))[: len(columns_of(plan))])
+    schema = _schema(plan)
     arrays = [rows.column(field.name) if field.name in rows.column_names else pa.nulls(1, field.type) for field in schema]
     return pa.Table.from_arrays([_one(array) for array in arrays], schema=schema)
 

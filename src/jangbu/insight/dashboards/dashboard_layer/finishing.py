@@ -4,7 +4,7 @@ Columns have short names on the way: `bucket`, `d0` … dimensions, `m0` … mea
 The same steps serve both places: on top of a single leg in its own engine's dialect, and over several legs' Arrow in the workbench.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -39,18 +39,33 @@ def finish_one(plan: Plan, select: exp.Select, emitter: Emitter) -> exp.Select:
     return _present(plan, _having(plan, rows, emitter))
 
 
-def finish_many(plan: Plan, emitter: Emitter) -> exp.Select:
+Facts = Mapping[str, float | None]
+
+
+def finish_many(plan: Plan, emitter: Emitter, facts: Facts) -> exp.Select:
     """The rest of the work over the legs' rows, which the workbench holds as `leg0`, `leg1`, …"""
+    rows = _changed(plan, emitter)
+    if plan.analysis is not None:
+        rows = _analysed(plan.analysis.sql("analysed", *_analysis_columns(plan), facts), rows)
+    return _present(plan, rows)
+
+
+def facts_of(plan: Plan, emitter: Emitter) -> exp.Select | None:
+    """A SELECT of what the analysis has to know of all rows first, a column each; None where that is nothing."""
+    facts = plan.analysis.facts(_analysis_columns(plan)[0]) if plan.analysis is not None else {}
+    if not facts:
+        return None
+    return _analysed(f"SELECT {', '.join(facts.values())}, COUNT(*) FROM analysed", _changed(plan, emitter))
+
+
+def _changed(plan: Plan, emitter: Emitter) -> exp.Select:
+    """All rows before the analysis."""
     merged = _merge(plan)
     current, compared = _column_of(plan, compared=False), _column_of(plan, compared=True)
     rows = _having(plan, _measures(plan, merged, current, compared if plan.compares else None, emitter), emitter)
     if plan.fills:
         rows = _fill(plan, rows, emitter)
-    if plan.compares:
-        rows = _changes(plan, rows, emitter)
-    if plan.analysis is not None:
-        rows = _analyse(plan, rows)
-    return _present(plan, rows)
+    return _changes(plan, rows, emitter) if plan.compares else rows
 
 
 # Steps
@@ -206,10 +221,8 @@ def _changes(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
     return _select(columns, rows)
 
 
-def _analyse(plan: Plan, rows: exp.Select) -> exp.Select:
-    if plan.analysis is None:
-        return rows
-    text = plan.analysis.sql("analysed", *_analysis_columns(plan))
+def _analysed(text: str, rows: exp.Select) -> exp.Select:
+    """An analysis' own SQL over the relation `analysed`, which is `rows`."""
     parsed = sqlglot.parse_one(text, dialect="duckdb")
     for table in list(parsed.find_all(exp.Table)):
         if table.name == "analysed":
@@ -234,7 +247,7 @@ class Output:
 
 
 def outputs(plan: Plan) -> list[Output]:
-    """The shown columns in the answer's order, then the facts of the analysis, which the answer's meta takes."""
+    """The shown columns in the answer's order."""
     found = [Output(BUCKET, TIME)] if plan.question.timing.frequency is not None else []
     found += [Output(f"d{index}", asked.name) for index, asked in enumerate(plan.question.dimensions)]
     shown = 0
@@ -247,7 +260,6 @@ def outputs(plan: Plan) -> list[Output]:
         shown += 1
     if plan.analysis is not None:
         found += [Output(name, name) for name, _, _ in plan.analysis.columns]
-        found += [Output(column, column) for column in plan.analysis.facts.values()]
     return found
 
 

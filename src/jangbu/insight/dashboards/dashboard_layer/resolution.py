@@ -13,7 +13,7 @@ from jangbu.insight.dashboards.dashboard_layer.question import AskedDimension, A
 from jangbu.insight.dashboards.dashboard_layer.ranges import Range, checked_zone, compared, resolve
 from jangbu.insight.dashboards.query_layer.leg import TIME
 from jangbu.insight.dashboards.query_layer.measures import components_of
-from jangbu.kernel.errors import InvalidRequest, InvalidTime, Unsupported, unknown_name
+from jangbu.kernel.errors import InvalidRequest, InvalidTime, unknown_name
 from jangbu.kernel.types import FieldType, Frequency
 
 _ORDER = list(Frequency)
@@ -128,7 +128,7 @@ def _order_column(name: str, path: str, columns: set[str], names: Names, measure
         raise unknown_name("column to order by", name, columns | {asked.name for asked in measures}, path=path) from error
     target = next(iter(targets.values()))
     if not isinstance(target, Measure):
-        raise Unsupported(
+        raise InvalidRequest(
             f"{name!r} isn't grouped by, so rows can't be ordered by it.", path=path, value=name, known=sorted(columns)
         )
     return measures[conditions.index_of(measures, target)].name

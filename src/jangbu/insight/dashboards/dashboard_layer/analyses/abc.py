@@ -1,9 +1,8 @@
 """ABC (Pareto) classes: which few rows make up most of a measure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from jangbu.kernel.discovery import Plugin
@@ -23,13 +22,15 @@ class Abc:
         ("cumulative_share", FieldType.DOUBLE, 0),
         ("class", FieldType.TEXT, 0),
     )
-    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def facts(self, measures: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002
+        return {}
 
     def order(self, measures: Sequence[str], dimensions: Sequence[str]) -> list[tuple[str, bool]]:
         """The default order, as (column, descending)."""
         return [(measures[0], True), *((name, False) for name in dimensions)]
 
-    def sql(self, rows: str, measures: Sequence[str], dimensions: Sequence[str]) -> str:
+    def sql(self, rows: str, measures: Sequence[str], dimensions: Sequence[str], facts: Mapping[str, float | None]) -> str:  # noqa: ARG002
         """A SELECT that adds the columns to the relation `rows`, in DuckDB's dialect."""
         value = measures[0]
         order = ", ".join(f"{name} {'DESC' if down else 'ASC'} NULLS LAST" for name, down in self.order(measures, dimensions))

@@ -1,9 +1,8 @@
 """Quadrants: rows by two measures, each cut in high and low."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from jangbu.kernel.discovery import Plugin
@@ -19,28 +18,31 @@ class Quadrant:
     cut: str | tuple[Decimal, Decimal]
     measures: int = 2
     columns: tuple[tuple[str, FieldType, int | None], ...] = (("quadrant", FieldType.INTEGER, None),)
-    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"x": "cut_x", "y": "cut_y"}))
-    """What `meta.cuts` says, and the columns that hold it; they aren't part of the answer's rows."""
 
     def order(self, measures: Sequence[str], dimensions: Sequence[str]) -> list[tuple[str, bool]] | None:  # noqa: ARG002
         return None
 
-    def sql(self, rows: str, measures: Sequence[str], dimensions: Sequence[str]) -> str:  # noqa: ARG002
-        """A SELECT that adds the columns to the relation `rows`, in DuckDB's dialect."""
-        x, y = measures[0], measures[1]
+    def facts(self, measures: Sequence[str]) -> Mapping[str, str]:
+        """The cuts of x and y."""
+        return {"x": self._cut(measures[0], 0), "y": self._cut(measures[1], 1)}
+
+    def sql(self, rows: str, measures: Sequence[str], dimensions: Sequence[str], facts: Mapping[str, float | None]) -> str:  # noqa: ARG002
+        """A SELECT that adds the column to the relation `rows`, in DuckDB's dialect."""
+        x, y = (f"CAST({name} AS DOUBLE)" for name in measures[:2])
+        cut_x, cut_y = (f"CAST('{facts[axis]!r}' AS DOUBLE)" if facts[axis] is not None else "NULL" for axis in "xy")
         return f"""
             SELECT *,
                 CAST(CASE WHEN {x} IS NULL OR {y} IS NULL THEN NULL
-                     WHEN CAST({x} AS DOUBLE) >= cut_x THEN CASE WHEN CAST({y} AS DOUBLE) >= cut_y THEN 1 ELSE 4 END
-                     WHEN CAST({y} AS DOUBLE) >= cut_y THEN 2 ELSE 3 END AS BIGINT) AS quadrant
-            FROM (SELECT *, {self._cut(x, 0)} AS cut_x, {self._cut(y, 1)} AS cut_y FROM {rows})
+                     WHEN {x} >= {cut_x} THEN CASE WHEN {y} >= {cut_y} THEN 1 ELSE 4 END
+                     WHEN {y} >= {cut_y} THEN 2 ELSE 3 END AS BIGINT) AS quadrant
+            FROM {rows}
         """
 
     def _cut(self, column: str, index: int) -> str:
         if self.cut == "median":
-            return f"MEDIAN(CAST({column} AS DOUBLE)) OVER ()"
+            return f"MEDIAN(CAST({column} AS DOUBLE))"
         if self.cut == "mean":
-            return f"CAST(SUM({column}) OVER () AS DOUBLE) / NULLIF(COUNT({column}) OVER (), 0)"
+            return f"CAST(SUM({column}) AS DOUBLE) / NULLIF(COUNT({column}), 0)"
         return f"CAST('{self.cut[index]}' AS DOUBLE)"
 
 
