@@ -1,4 +1,4 @@
-"""Compiling: a validated request to SQL text with a warm catalog of 500 measures, against parsing the text that comes out.
+"""A validated request to SQL text, warm catalog of 500 measures, beside SQLGlot's parser.
 
 What needs the disk is left out: tenants, versions and data files are given.
 """

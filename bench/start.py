@@ -1,4 +1,7 @@
-"""Start-up: `jangbu --help` against a bare Typer app's help, `jangbu serve` to ready against importing the same libraries."""
+"""Start-up of the command and of the server.
+
+`jangbu --help` stands against a bare Typer app's help, `jangbu serve` until it is ready against importing the same libraries.
+"""
 
 import os
 import subprocess
