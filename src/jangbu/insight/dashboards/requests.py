@@ -30,7 +30,7 @@ def parse_request(body: bytes | str) -> QueryRequest:
     """The request of a JSON body. Numbers keep their digits (Decimal).
 
     Raises:
-        MalformedBody: not JSON in UTF-8, or not an object.
+        MalformedBody: not JSON in UTF-8, a text with half a character, or not an object.
         InvalidRequest: an unknown key, a wrong type, a value outside its limits; with its JSON Pointer.
     """
     try:
@@ -39,6 +39,8 @@ def parse_request(body: bytes | str) -> QueryRequest:
         raise MalformedBody(f"The body isn't JSON: {error}.") from error
     except RecursionError as error:
         raise OutOfBounds(f"The body is nested deeper than {_MAX_NESTING} levels.") from error
+    if _SURROGATE.search(body if isinstance(body, str) else body.decode("latin-1")):
+        _check_characters(data)
     if not isinstance(data, dict):
         raise MalformedBody('The body is a JSON object: {"data_source": …, "measures": […]}.')
     return request_of(data)
