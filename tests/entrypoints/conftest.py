@@ -1,10 +1,11 @@
-"""An application over fakes, and a client of its API that needs no server."""
+"""An application over fakes, and a real server of its API."""
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from io import StringIO
 from threading import Thread
 from time import sleep
 from typing import Any
@@ -22,6 +23,7 @@ from jangbu.kernel.errors import Unauthenticated
 from jangbu.kernel.tenancy import Principal, TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.engines.ports import CancelToken
+from jangbu.platform.telemetry import logs
 from jangbu.platform.telemetry.metrics import Metrics
 
 KEYS = {
@@ -110,9 +112,11 @@ class FakeApplication:
     dashboards: FakeDashboards = field(default_factory=FakeDashboards)
     ready: bool = True
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        pass
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        pass
 
     def is_ready(self) -> bool:
         return self.ready
@@ -121,9 +125,29 @@ class FakeApplication:
         return tenants[0] if len(tenants) == 1 else None
 
 
-@contextmanager
-def served(application: FakeApplication) -> Iterator[str]:
-    """The address of a real server of `application`, in a thread."""
+@pytest.fixture
+def logged() -> Iterator[StringIO]:
+    """What is logged, as lines of JSON."""
+    root, stream = logging.getLogger(), StringIO()
+    before = root.handlers[:], root.level
+    logs.configure("info", "json", stream)
+    yield stream
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture
+def application(logged: StringIO) -> FakeApplication:
+    return FakeApplication()
+
+
+@pytest.fixture
+def make_answer() -> Callable[..., Answer]:
+    return answer
+
+
+@pytest.fixture
+def address(application: FakeApplication) -> Iterator[str]:
+    """Of a real server of `application`, in a thread."""
     config = uvicorn.Config(create_app(application), port=0, log_config=None, access_log=False)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
@@ -135,12 +159,6 @@ def served(application: FakeApplication) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
-
-
-@pytest.fixture
-def address(application: FakeApplication) -> Iterator[str]:
-    with served(application) as address:
-        yield address
 
 
 @pytest.fixture

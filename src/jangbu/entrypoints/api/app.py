@@ -56,8 +56,16 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         components = schema.setdefault("components", {}).setdefault("schemas", {})
-        for name in ("HTTPValidationError", "ValidationError"):
-            components.pop(name, None)
+        _drop_frameworks_errors(schema)
         components.update(documents.schemas())
         app.openapi_schema = schema
     return app.openapi_schema
+
+
+def _drop_frameworks_errors(schema: dict[str, Any]) -> None:
+    """FastAPI describes its own body of a 422, which is never sent."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"].get("422", {}).get("content", {}).pop("application/json", None)

@@ -98,7 +98,7 @@ _ANSWER_EXAMPLE: Final[dict[str, Any]] = {
     "meta": {
         "query_id": "0190a6b2c3d4",
         "zone": "America/New_York",
-        "as_of": {"sales": "2018-01-01T05:00:00+00:00"},
+        "as_of": {"sales": "2018-01-01T00:00:00-05:00"},
         "data_versions": {"sales": 1},
         "legs": [{"data_source": "sales", "server": "duckdb", "rows": 2, "ms": 12.4, "cache": "none", "purpose": "current"}],
         "warnings": [],
@@ -118,13 +118,12 @@ def problems(*statuses: int) -> dict[str, Any]:
     return found
 
 
-def _json(schema: str, description: str, example: object = None) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": {"$ref": _REF + schema}}
-    return {"description": description, "content": {JSON: media | ({"example": example} if example else {})}}
+def _json(schema: str, description: str) -> dict[str, Any]:
+    return {"description": description, "content": {JSON: {"schema": {"$ref": _REF + schema}}}}
 
 
 _BODY: Final = {"required": True, "content": {JSON: {"schema": {"$ref": _REF + "QueryRequest"}, "examples": EXAMPLES}}}
-_ANSWER: Final = _json("Answer", "The answer.", _ANSWER_EXAMPLE)
+_ANSWER: Final = _json("Answer", "The answer.")
 _ANSWER["content"][ARROW] = {"schema": {"type": "string", "format": "binary"}}
 _ANSWER["content"][CSV] = {"schema": {"type": "string"}}
 
@@ -247,4 +246,4 @@ def _answer() -> dict[str, Any]:
             "totals": {"type": ["array", "null"], "items": cells},
             "meta": {"$ref": _REF + "Meta"},
         }
-    )
+    ) | {"examples": [_ANSWER_EXAMPLE]}

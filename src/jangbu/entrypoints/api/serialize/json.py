@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -88,11 +89,12 @@ def column_of(column: AnswerColumn) -> dict[str, Any]:
 
 
 def meta_of(meta: Meta) -> dict[str, Any]:
-    """`now`, `range`, `compare_range` and `cuts` are there only where the answer has them."""
+    """`now`, `range`, `compare_range` and `cuts` are there only where the answer has them. Times are in the answer's zone."""
+    zone = ZoneInfo(meta.zone)
     shown: dict[str, Any] = {
         "query_id": meta.query_id,
         "zone": meta.zone,
-        "as_of": {name: _iso(at) for name, at in meta.as_of.items()},
+        "as_of": {name: _iso(at, zone) for name, at in meta.as_of.items()},
         "data_versions": {
             name: version if isinstance(version, int) else dict(version) for name, version in meta.data_versions.items()
         },
@@ -110,7 +112,7 @@ def meta_of(meta: Meta) -> dict[str, Any]:
         "warnings": list(meta.warnings),
         "truncated": meta.truncated,
     }
-    optional = {"now": _iso(meta.now), "range": meta.range, "compare_range": meta.compare_range, "cuts": meta.cuts}
+    optional = {"now": _iso(meta.now, zone), "range": meta.range, "compare_range": meta.compare_range, "cuts": meta.cuts}
     return shown | {name: _plain(value) for name, value in optional.items() if value is not None}
 
 
@@ -118,5 +120,5 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str) else dict(value) if hasattr(value, "items") else list(value)
 
 
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+def _iso(at: datetime | None, zone: ZoneInfo) -> str | None:
+    return at.astimezone(zone).isoformat() if at else None
