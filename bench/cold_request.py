@@ -1,6 +1,7 @@
-"""A question over HTTP, nothing cached, against the fastest hand-written DuckDB SQL over the same files.
+"""A question over HTTP, nothing cached, beside the fastest hand-written DuckDB SQL.
 
-Revenue by day in New York and category with one filter: 5M of 10M rows, 12 of 192 files, 14,600 rows in the answer.
+Revenue by day in New York and category with one filter: 5M of 10M rows, 12 of 192 files, 14,600 rows in the answer. All sides read
+the same files and must give the same rows.
 """
 
 import os
@@ -84,6 +85,5 @@ def _entries(milliseconds: Mapping[str, float], rows: int) -> Iterator[Entry]:
     if "sidemantic arrow" in milliseconds:
         yield entry("cold_sidemantic", "sidemantic arrow", None)
         yield entry("cold_sidemantic_json", "sidemantic json", None)
-    yield Entry(
-        "cold_sql", fast, "ms", beside={"rows": rows, "written as": winner, **{f"{k} (ms)": v for k, v in candidates.items()}}
-    )
+    others = {f"{name} (ms)": value for name, value in candidates.items()}
+    yield Entry("cold_sql", fast, "ms", beside={"rows": rows, "fastest": winner, **others, NAIVE: plain})
