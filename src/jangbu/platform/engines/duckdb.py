@@ -88,7 +88,7 @@ class DuckDBEngine:
         self._watcher = Watcher("duckdb-watcher")
 
     def render(self, tree: "exp.Expr") -> str:
-        return tree.sql(dialect="duckdb", identify=True, comments=False)
+        return tree.sql(dialect="duckdb", identify=True, comments=False, copy=False)
 
     def sql(self, statement: Statement) -> str:
         return _whole(statement, {scan.name: _source(scan, scan.name, shown=SHOWN_FILES) for scan in statement.scans})

@@ -5,6 +5,7 @@ SQLGlot takes 0.3 s to import, and this module is imported when engines are list
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jangbu.kernel.errors import OutOfBounds, WrongType, unknown_name
@@ -134,7 +135,15 @@ def cast(value: "exp.Expr", to: str) -> "exp.Expr":
     """`CAST(value AS to)`, also where SQLGlot thinks that the value has the type already."""
     from sqlglot import exp
 
-    return exp.Cast(this=value, to=exp.DataType.build(to))
+    return exp.Cast(this=value, to=_type(to).copy())
+
+
+@lru_cache
+def _type(text: str) -> "exp.DataType":
+    """Parsing a type's name takes longer than all else that a cast needs."""
+    from sqlglot import exp
+
+    return exp.DataType.build(text)
 
 
 def call(function: str, *arguments: "exp.Expr") -> "exp.Expr":

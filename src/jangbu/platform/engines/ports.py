@@ -74,7 +74,8 @@ class Engine(Protocol):
     def emitter(self) -> "Emitter": ...
 
     def render(self, tree: "exp.Expr") -> str:
-        """SQL text in the engine's dialect. Every identifier is quoted, every text literal escaped."""
+        """SQL text in the engine's dialect. Every identifier is quoted, every text literal escaped. The tree is used up: rendering
+        may change it."""
 
     def sql(self, statement: Statement) -> str:
         """The whole text that `run` would send, with the scans; for `explain` (a long list of files is shortened)."""

@@ -167,7 +167,6 @@ def _fill(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
     select = exp.Select(
         expressions=[_column(BUCKET, AXIS), *(_column(name, "grp") for name in dimensions), *_filled(plan, emitter)]
     )
-    select.set("with_", exp.With(expressions=[exp.CTE(this=rows, alias=exp.TableAlias(this=_name("kept")))]))
     select.set("from_", exp.From(this=_table(AXIS)))
     joins = []
     if dimensions:
@@ -176,9 +175,21 @@ def _fill(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
         joins.append(exp.Join(this=_nested(groups, "grp"), kind="CROSS"))
     joins.append(exp.Join(this=_table("kept"), side="LEFT", on=exp.and_(*on)))
     select.set("joins", joins)
+    filled: exp.Query = select
     if plan.open_ended:
         select.set("where", exp.Where(this=exp.and_(_edge(exp.GTE, exp.Min), _edge(exp.LTE, exp.Max))))
-    return select
+        filled = exp.Union(this=select, expression=_timeless(plan), distinct=False)
+    filled.set("with_", exp.With(expressions=[exp.CTE(this=rows, alias=exp.TableAlias(this=_name("kept")))]))
+    return _select([exp.Star()], filled)
+
+
+def _timeless(plan: Plan) -> exp.Select:
+    """Rows without a time, which only a question without a range has: no bucket of the axis is theirs."""
+    names = [*_keys(plan), *(f"m{index}" for index in range(len(plan.question.measures)))]
+    rows = exp.Select(expressions=[_column(name) for name in names])
+    rows.set("from_", exp.From(this=_table("kept")))
+    rows.set("where", exp.Where(this=exp.Is(this=_column(BUCKET), expression=exp.Null())))
+    return rows
 
 
 def _filled(plan: Plan, emitter: Emitter) -> list[exp.Expr]:

@@ -12,6 +12,7 @@ from jangbu.insight.dashboards.query_layer.leg import Span
 from jangbu.insight.dashboards.query_layer.zones import (
     DAY,
     day_at,
+    fold_of,
     instant_at,
     instant_micros,
     shift,
@@ -225,7 +226,7 @@ def _moved(instant: int, zone: str, *, by_year: bool) -> int:
     wall = to_wall(instant, zone)
     day = day_at(wall)
     before = _year_before(day) if by_year else day - timedelta(days=364)
-    return to_instant(wall_micros(before) + wall % DAY, zone)
+    return to_instant(wall_micros(before) + wall % DAY, zone, fold=fold_of(instant, zone))
 
 
 def compared(current: Range, compare: str | Range, zone: str, path: str) -> Range:

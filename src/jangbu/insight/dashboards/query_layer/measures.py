@@ -1,6 +1,6 @@
 """Measures as arithmetic over components: what a server aggregates, and what is computed from that afterwards."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
 from sqlglot import exp
@@ -71,12 +71,10 @@ def measure_tree(
 def _derived(measure: Measure, tree_of: Callable[[str], exp.Expr], emitter: Emitter) -> exp.Expr:
     if measure.formula is None:
         raise ValueError(f"The measure {measure.name!r} has no formula.")
-    inputs: Mapping[str, exp.Expr] = {name: tree_of(name) for name in measure.inputs}
 
     def filled(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Column):
-            name = f"{node.table}.{node.name}" if node.table else node.name
-            return exp.paren(inputs[name].copy())
+            return exp.paren(tree_of(f"{node.table}.{node.name}" if node.table else node.name), copy=False)
         return node
 
     return cast(measure.formula.tree.copy().transform(filled, copy=False), measure.type, emitter)

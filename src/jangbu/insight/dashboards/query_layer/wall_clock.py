@@ -1,5 +1,6 @@
 """Time in SQL: buckets and parts of the wall clock, by the zone's constant offsets between its transitions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,8 +35,7 @@ class WallClock:
             return self.emitter.local_of(self.emitter.floor_micros(micros, width))
         if all(piece.offset % width == 0 for piece in self._pieces):
             return self.emitter.instant_of(self.emitter.floor_micros(micros, width))
-        floor = self.emitter.floor_micros(self.local_micros(column, source), width)
-        return self.emitter.instant_of(exp.Sub(this=floor, expression=exp.paren(self._offset(column))))
+        return self.emitter.instant_of(self._by_piece(column, lambda piece: self._floor(micros.copy(), piece, width)))
 
     def day(self, column: exp.Expr, source: TimeField) -> exp.Expr:
         """The DATE on the wall clock."""
@@ -64,14 +64,26 @@ class WallClock:
             return micros
         return exp.paren(exp.Add(this=micros, expression=self._offset(column)))
 
+    def _floor(self, micros: exp.Expr, piece: Piece, width: int) -> exp.Expr:
+        """UTC micros of the bucket's start by one piece's offset; what a change of the clock cuts begins at the change."""
+        local = exp.paren(exp.Add(this=micros, expression=_number(piece.offset)))
+        start = exp.Sub(this=self.emitter.floor_micros(local, width), expression=exp.paren(_number(piece.offset)))
+        if piece == self._pieces[0]:
+            return start
+        return exp.Greatest(this=start, expressions=[_number(piece.start)])
+
     def _offset(self, column: exp.Expr) -> exp.Expr:
+        return self._by_piece(column, lambda piece: _number(piece.offset))
+
+    def _by_piece(self, column: exp.Expr, value: Callable[[Piece], exp.Expr]) -> exp.Expr:
+        """What `value` gives for the piece that the instant lies in."""
         if len(self._pieces) == 1:
-            return _number(self._pieces[0].offset)
+            return value(self._pieces[0])
         case = exp.Case(ifs=[])
         for before, after in pairwise(self._pieces):
             until = moment(after.start, FieldType.INSTANT, self.emitter)
-            case.append("ifs", exp.If(this=exp.LT(this=column.copy(), expression=until), true=_number(before.offset)))
-        case.set("default", _number(self._pieces[-1].offset))
+            case.append("ifs", exp.If(this=exp.LT(this=column.copy(), expression=until), true=value(before)))
+        case.set("default", value(self._pieces[-1]))
         return case
 
     @property

@@ -57,10 +57,15 @@ def day_at(micros: int) -> date:
     return wall_at(micros).date()
 
 
-def to_instant(wall: int, zone: str) -> int:
-    """UTC micros of wall micros: the earlier of two where the clock shows a time twice, and the moment of the jump for a time that
-    it skips."""
-    return wall - _offset(wall_at(wall).replace(tzinfo=ZoneInfo(zone)))
+def to_instant(wall: int, zone: str, *, fold: int = 0) -> int:
+    """UTC micros of wall micros: of two where the clock shows a time twice the earlier, or with `fold` 1 the later, and the moment
+    of the jump for a time that it skips."""
+    return wall - _offset(wall_at(wall).replace(tzinfo=ZoneInfo(zone), fold=fold))
+
+
+def fold_of(instant: int, zone: str) -> int:
+    """1 where the wall clock shows the instant's time for the second time, else 0."""
+    return int(to_instant(to_wall(instant, zone), zone) != instant)
 
 
 def to_wall(instant: int, zone: str) -> int:
@@ -98,6 +103,7 @@ def _transitions(zone: str, year: int) -> tuple[Piece, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=4096)
 def pieces(zone: str, low: int, high: int) -> tuple[Piece, ...]:
     """The zone's offsets from `low` to `high` (UTC micros): constant on each piece; the first begins at `low`."""
     years = range(instant_at(low).year, instant_at(high).year + 1)
@@ -150,10 +156,11 @@ def days_axis(first: date, last: date, frequency: Frequency) -> Iterator[date]:
 
 def instants_axis(low: int, high: int, zone: str, frequency: Frequency) -> Iterator[int]:
     """Bucket starts (UTC micros) finer than a day that hold the instants from `low` up to, not including, `high`: the hour that
-    comes twice is two, the hour that is skipped is none."""
+    comes twice is two, the hour that is skipped is none, and what a change of the clock cuts begins again at the change."""
     width = WIDTHS[frequency]
     parts = pieces(zone, low, high - 1)
     ends = [*(part.start for part in parts[1:]), high]
     for part, end in zip(parts, ends, strict=True):
-        start = (part.start + part.offset) // width * width - part.offset
-        yield from range(start, end, width)
+        first = (part.start + part.offset) // width * width - part.offset
+        cut = part is not parts[0] and first < part.start
+        yield from (part.start, *range(first + width, end, width)) if cut else range(first, end, width)
