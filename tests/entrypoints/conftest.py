@@ -136,18 +136,14 @@ def logged() -> Iterator[StringIO]:
 
 
 @pytest.fixture
-def application(logged: StringIO) -> FakeApplication:
-    return FakeApplication()
-
-
-@pytest.fixture
 def make_answer() -> Callable[..., Answer]:
     return answer
 
 
-@pytest.fixture
-def address(application: FakeApplication) -> Iterator[str]:
-    """Of a real server of `application`, in a thread."""
+@pytest.fixture(scope="session")
+def running() -> Iterator[tuple[FakeApplication, str]]:
+    """A real server in a thread, one for all tests: its application, and its address."""
+    application = FakeApplication()
     config = uvicorn.Config(create_app(application), port=0, log_config=None, access_log=False)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     thread = Thread(target=server.run)
@@ -155,10 +151,23 @@ def address(application: FakeApplication) -> Iterator[str]:
     while not server.started:
         sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield application, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def application(running: tuple[FakeApplication, str], logged: StringIO) -> FakeApplication:
+    """The server's, as new but for its metrics."""
+    running[0].dashboards = FakeDashboards()
+    running[0].ready = True
+    return running[0]
+
+
+@pytest.fixture
+def address(running: tuple[FakeApplication, str], application: FakeApplication) -> str:
+    return running[1]
 
 
 @pytest.fixture

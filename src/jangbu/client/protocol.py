@@ -118,8 +118,8 @@ def _told(response: httpx.Response) -> JangbuError:
 
 def error_of(problem: Mapping[str, Any]) -> JangbuError:
     """The error that a server put into problem+json; an unknown code is a JangbuError."""
-    classes = {error.code: error for error in tree_of_errors()}
-    error = object.__new__(classes.get(problem["code"], JangbuError))
+    kind = next((kind for kind in tree_of_errors() if kind.code == problem["code"]), JangbuError)
+    error = kind.__new__(kind)  # without its own __init__, whose arguments differ from class to class
     JangbuError.__init__(
         error,
         problem["detail"],

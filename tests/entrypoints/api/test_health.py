@@ -21,18 +21,30 @@ def test_a_process_that_lives_may_not_be_ready(client: httpx.Client, application
     assert client.get("/health/ready").json() == {"status": "ready"}
 
 
-def test_requests_are_counted_by_route_and_status(client: httpx.Client) -> None:
-    client.get("/v1/catalog/measures/revenue")
-    client.get("/nothing/of/mine")
-    text = client.get("/metrics").text
-    assert 'jangbu_http_requests_total{method="GET",route="/v1/catalog/measures/{name}",status="200"} 1.0' in text
-    assert 'route="unmatched",status="404"' in text
-    assert "of/mine" not in text
+def counted(client: httpx.Client, series: str) -> float:
+    lines = (line.rpartition(" ") for line in client.get("/metrics").text.splitlines())
+    return next((float(value) for name, _, value in lines if name == series), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("route", "labels"),
+    [
+        ("/v1/catalog/measures/revenue", 'route="/v1/catalog/measures/{name}",status="200"'),
+        ("/of/mine", 'route="unmatched",status="404"'),
+    ],
+)
+def test_requests_are_counted_by_route_and_status(client: httpx.Client, route: str, labels: str) -> None:
+    series = f'jangbu_http_requests_total{{method="GET",{labels}}}'
+    before = counted(client, series)
+    client.get(route)
+    assert counted(client, series) == before + 1
+    assert "of/mine" not in client.get("/metrics").text
 
 
 def test_the_rows_of_answers_are_counted(client: httpx.Client) -> None:
+    before = counted(client, "jangbu_answer_rows_total")
     client.post("/v1/query", json={"data_source": "sales", "measures": ["revenue"]})
-    assert "jangbu_answer_rows_total 2.0" in client.get("/metrics").text
+    assert counted(client, "jangbu_answer_rows_total") == before + 2
 
 
 @pytest.fixture

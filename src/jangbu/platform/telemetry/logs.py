@@ -47,7 +47,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A processor: fields named like a secret lose their value, and whatever looks like a key of ours is hidden in any text."""
-    return {name: _HIDDEN if name.lower() in _SECRET_NAMES else _clean(value) for name, value in event.items()}
+    return {_clean(name): _HIDDEN if name.lower() in _SECRET_NAMES else _clean(value) for name, value in event.items()}
 
 
 def _clean(value: Any) -> Any:
