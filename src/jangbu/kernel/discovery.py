@@ -37,7 +37,7 @@ class Plugin:
 
     def check(self) -> None:
         """Raises MissingExtra where a required module isn't installed."""
-        if any(importlib.util.find_spec(module) is None for module in self.requires):
+        if not all(map(_is_installed, self.requires)):
             raise MissingExtra(f"The {self.kind} {self.name!r}", self.extra or self.name)
 
 
@@ -74,6 +74,14 @@ def find(kind: str, name: str, plugins: Mapping[str, Plugin], *, path: str | Non
         raise unknown_name(kind, name, plugins, path=path)
     plugins[name].check()
     return plugins[name]
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        # A package above it is missing.
+        return False
 
 
 def _built_in(package: str | None) -> Iterable[ModuleType]:

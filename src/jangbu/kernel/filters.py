@@ -202,19 +202,22 @@ def _parse_values(values: object, op: Operator, path: str) -> tuple[Scalar, ...]
         values = []
     if not isinstance(values, list):
         raise WrongType("'values' is a list.", path=path, value=values)
-    for index, value in enumerate(values):
-        if value is None:
-            raise WrongType("A value can't be null.", path=f"{path}/{index}", value=None, hint="Use the operator 'is_null'.")
-        if isinstance(value, float):
-            values[index] = value = Decimal(repr(value))
-        if not isinstance(value, str | int | Decimal | bool) or (isinstance(value, Decimal) and not value.is_finite()):
-            raise WrongType("A value is a text, a finite number or true/false.", path=f"{path}/{index}", value=value)
-        if isinstance(value, str) and "\0" in value:
-            raise WrongType("A text can't hold the character U+0000.", path=f"{path}/{index}", value=value)
+    found = tuple(_parse_value(value, f"{path}/{index}") for index, value in enumerate(values))
     if len(values) < op.least or (op.most is not None and len(values) > op.most):
         wanted = str(op.least) if op.least == op.most else f"{op.least} to {op.most}" if op.most else f"at least {op.least}"
         raise InvalidRequest(f"{op.name!r} takes {wanted} values; this has {len(values)}.", path=path, value=len(values))
-    return tuple(values)
+    return found
+
+
+def _parse_value(value: object, path: str) -> Scalar:
+    if value is None:
+        raise WrongType("A value can't be null.", path=path, value=None, hint="Use the operator 'is_null'.")
+    exact = Decimal(repr(value)) if isinstance(value, float) else value
+    if not isinstance(exact, str | int | Decimal | bool) or (isinstance(exact, Decimal) and not exact.is_finite()):
+        raise WrongType("A value is a text, a finite number or true/false.", path=path, value=value)
+    if isinstance(exact, str) and "\0" in exact:
+        raise WrongType("A text can't hold the character U+0000.", path=path, value=value)
+    return exact
 
 
 def words(node: Node) -> str:

@@ -8,9 +8,9 @@ PRECISION, SCALE = 18, 4
 """Money is stored as decimal(18,4)."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in a currency (ISO 4217, three capitals). Amounts of different currencies don't add."""
+    """An amount in a currency (ISO 4217, three capitals). Amounts of different currencies don't add or compare."""
 
     amount: Decimal
     currency: str
@@ -18,7 +18,7 @@ class Money:
     def __post_init__(self) -> None:
         if not isinstance(self.amount, Decimal):
             raise TypeError(f"An amount is a Decimal, not {type(self.amount).__name__}.")
-        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
+        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isalpha() and self.currency.isupper()):
             raise ValueError(f"{self.currency!r} isn't a currency: use three capitals of ISO 4217, such as KRW.")
 
     def __add__(self, other: Self) -> Self:
