@@ -3,6 +3,7 @@
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,8 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from jangbu.insight.dashboards.contracts import Answer, QueryRequest
-from jangbu.kernel.errors import Cancelled
-from jangbu.platform.engines.ports import CancelToken
+from jangbu.kernel.errors import Cancelled, JangbuError
+from jangbu.platform.engines.duckdb import open_engine
+from jangbu.platform.engines.ports import CancelToken, Statement
 
 QUESTION = {"data_source": "sales", "measures": ["revenue"]}
 BODY = json.dumps(QUESTION).encode()
@@ -68,3 +70,28 @@ def test_more_requests_than_threads_are_told_to_come_back(client: httpx.Client, 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"
     assert slow.interrupted.wait(5)
+
+
+def test_the_engines_statement_is_interrupted_too(address: str, application: Any, tmp_path: Path) -> None:
+    engine = open_engine(roots=[tmp_path], spill=tmp_path)
+    forever = Statement("SELECT count(*) FROM range(1000000000) a, range(1000000000) b")
+    outcomes: list[object] = []
+    ended = Event()
+
+    def run(request: QueryRequest, cancel: CancelToken | None) -> Answer:
+        try:
+            engine.run(forever, timeout=60, cancel=cancel)
+        except JangbuError as error:
+            outcomes.append(type(error))
+            raise
+        finally:
+            ended.set()
+        raise AssertionError
+
+    application.dashboards.reply = run
+    connection = send_question(address)
+    assert not ended.wait(0.5)
+    connection.close()
+    assert ended.wait(5)
+    engine.close()
+    assert outcomes == [Cancelled]
