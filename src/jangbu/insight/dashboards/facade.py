@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from jangbu.insight.access.facade import Access
-from jangbu.insight.catalog.contracts import Catalog, DataSource, SeparationKind, TimeField
+from jangbu.insight.catalog.contracts import DataSource, Dimension, SeparationKind, TimeField
 from jangbu.insight.catalog.facade import CatalogFacade
 from jangbu.insight.dashboards.contracts import AnalysisRequest, Answer, Explanation, Meta, QueryRequest, ValuesPage
 from jangbu.insight.dashboards.dashboard_layer import answering, finishing
@@ -23,6 +23,7 @@ from jangbu.insight.dashboards.data_layer.pins import Pinning, Pins
 from jangbu.insight.dashboards.data_layer.servers import Servers
 from jangbu.insight.dashboards.ports import Analysis
 from jangbu.insight.dashboards.query_layer.leg import Span
+from jangbu.insight.dashboards.query_layer.measures import components_of
 from jangbu.insight.dashboards.query_layer.zones import instant_at
 from jangbu.insight.dashboards.query_log import QUERY_LOG, Outcome, QueryLog, log_rows
 from jangbu.insight.ingest.facade import Ingest
@@ -94,7 +95,7 @@ class Dashboards:
         timing = asked.plan.question.timing
         plans = [asked.plan, *([asked.plan.totals] if asked.plan.totals else [])]
         return Explanation(
-            plan=describe(asked.plan),
+            plan=describe(asked.plan, fused=runner.is_fused(asked.plan)),
             filter=words(request.filter) if request.filter is not None else None,
             range=_shown(timing.range),
             compare_range=_shown(timing.compare_range),
@@ -141,12 +142,12 @@ class Dashboards:
         analysis = self._analysis(request)
         question = question_of(request, catalog, tenants, [name for name, _, _ in analysis.columns] if analysis else ())
         self._flush_log(question)
-        pins = self._pinning.pin(_read(question, catalog), tenant_ids)
+        names = Names.of(catalog, request.data_source)
+        pins = self._pinning.pin(_read(question, names), tenant_ids)
 
         def bounds_of(source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
             return self._pinning.bounds(pins, source, field, span)
 
-        names = Names.of(catalog, request.data_source)
         return _Asked(plan_of(question, names, analysis, bounds_of, totals=request.totals), pins)
 
     def _analysis(self, request: QueryRequest) -> Analysis | None:
@@ -188,6 +189,7 @@ class Dashboards:
             data_versions=_data_versions(asked),
             legs=legs,
             truncated=rows.truncated,
+            warnings=asked.pins.warnings,
             now=timing.now if timing.pinned else None,
             range=_shown(timing.range),
             compare_range=_shown(timing.compare_range),
@@ -207,7 +209,7 @@ class Dashboards:
                 "bytes": sum(file.bytes for group in files for file in group),
                 "sql": engine.sql(statement).replace(self._pinning.lakehouse.root(), "…"),
             }
-        if not plan.fused:
+        if not runner.is_fused(plan):
             sql = self._workbench.render(finishing.finish_many(plan, self._workbench.emitter, _UNKNOWN))
             yield {
                 "data_source": None,
@@ -261,13 +263,26 @@ def _check_analysis(kind: str, analysis: Analysis, request: QueryRequest) -> Non
         )
 
 
-def _read(question: Question, catalog: Catalog) -> list[DataSource]:
-    """The data sources whose tables a question may read, those of relations included."""
+def _read(question: Question, names: Names) -> list[DataSource]:
+    """The data sources whose tables a question reads, those of relations included."""
     found = dict(question.sources)
     for source in question.sources.values():
-        for relation in source.relations.values():
-            found[relation.data_source] = catalog.data_sources[relation.data_source]
+        for relation in _relations(question, source, names):
+            related = source.relations[relation].data_source
+            found[related] = names.catalog.data_sources[related]
     return list(found.values())
+
+
+def _relations(question: Question, source: DataSource, names: Names) -> set[str]:
+    """The relations that groups, conditions and measures of a data source reach."""
+    targets = [asked.by_source[source.name] for asked in question.dimensions]
+    targets += [bound.target for bound in question.bindings[source.name].values() if isinstance(bound.target, Dimension)]
+    expressions = [target.expression for target in targets if isinstance(target, Dimension)]
+    components = [part for asked in question.measures for part in components_of(asked.measure, names.measure_of)]
+    expressions += [
+        component.argument for measure, component in components if component.argument and measure.data_source == source.name
+    ]
+    return {relation for expression in expressions for relation in expression.relations}
 
 
 def _search(dimension: str, search: str | None) -> Node:

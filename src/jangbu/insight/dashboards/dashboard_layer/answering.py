@@ -11,8 +11,9 @@ from jangbu.insight.catalog.contracts import Text
 from jangbu.insight.dashboards.contracts import AnswerColumn, LegReport, Role
 from jangbu.insight.dashboards.dashboard_layer import finishing, money
 from jangbu.insight.dashboards.dashboard_layer.planning import Plan, PlannedLeg
+from jangbu.insight.dashboards.data_layer.arrow import arrow_type, bucket_type, conformed, leg_schema
 from jangbu.insight.dashboards.data_layer.pins import Pins
-from jangbu.insight.dashboards.data_layer.servers import Servers, arrow_type, bucket_type, conformed, leg_schema
+from jangbu.insight.dashboards.data_layer.servers import Servers
 from jangbu.insight.dashboards.query_layer.leg import TENANT, TIME
 from jangbu.insight.dashboards.query_layer.zones import instant_at
 from jangbu.kernel.types import FieldType
@@ -61,18 +62,19 @@ class Runner:
         return money.one_currency(", ".join(plan.question.sources), ordered[0], ordered[-1]) if ordered else None
 
     def rows(self, plan: Plan) -> Rows:
-        table, facts, legs = self._fused(plan) if self._is_fused(plan) else self._merged(plan)
+        table, facts, legs = self._fused(plan) if self.is_fused(plan) else self._merged(plan)
         limit = plan.question.limit
         return Rows(table.slice(0, limit), table.num_rows > limit, facts, legs)
 
-    def _is_fused(self, plan: Plan) -> bool:
+    def is_fused(self, plan: Plan) -> bool:
+        """Whether the one leg's own statement finishes the answer, in an engine that can."""
         return plan.fused and self.servers.engine_of(plan.legs[0].leg.data_source).capabilities.finishes
 
     def statements(self, plan: Plan) -> Iterator[tuple[PlannedLeg, Engine, Statement]]:
         """What each leg's server is sent."""
         for part in plan.legs:
             compiled, engine = self.servers.compile(part.leg)
-            select = finishing.finish_one(plan, compiled.select, engine.emitter) if self._is_fused(plan) else compiled.select
+            select = finishing.finish_one(plan, compiled.select, engine.emitter) if self.is_fused(plan) else compiled.select
             yield part, engine, self.servers.statement(part.leg, select, compiled.scans, self.pins)
 
     def _fused(self, plan: Plan) -> _Run:

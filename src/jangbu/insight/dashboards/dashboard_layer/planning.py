@@ -198,14 +198,14 @@ def _check_count(count: int) -> None:
         )
 
 
-def describe(plan: Plan) -> str:
-    """The plan as an indented tree, the last step first."""
-    return "\n".join("  " * depth + line for depth, line in enumerate(_steps(plan))) + "".join(
-        f"\n{'  ' * (len(list(_steps(plan))))}{line}" for line in _leg_lines(plan)
-    )
+def describe(plan: Plan, *, fused: bool) -> str:
+    """The plan as an indented tree, the last step first; `fused` says whether the one leg's own statement finishes it."""
+    steps = list(_steps(plan, fused=fused))
+    lines = ["  " * depth + line for depth, line in enumerate(steps)]
+    return "\n".join([*lines, *("  " * len(steps) + line for line in _leg_lines(plan))])
 
 
-def _steps(plan: Plan) -> Iterator[str]:
+def _steps(plan: Plan, *, fused: bool) -> Iterator[str]:
     question = plan.question
     order = ", ".join(f"{key.column} {'desc' if key.descending else 'asc'}" for key in question.order) or "default"
     yield f"Present(order: {order}; offset {question.offset}; limit {question.limit})"
@@ -218,7 +218,8 @@ def _steps(plan: Plan) -> Iterator[str]:
     if question.having is not None:
         yield f"Having({words(question.having.node)})"
     yield f"Measures({', '.join(asked.name for asked in question.measures)})"
-    yield f"Merge({len(plan.legs)} legs)" if not plan.fused else "Within the leg's own statement:"
+    count = len(plan.legs)
+    yield "Within the leg's own statement:" if fused else f"Merge({count} leg{'s' if count > 1 else ''})"
 
 
 def _leg_lines(plan: Plan) -> Iterator[str]:

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 
+import pyarrow as pa
+
 from jangbu.insight.catalog.contracts import DataSource, SeparationKind, TimeField
+from jangbu.insight.dashboards.data_layer.arrow import arrow_type
 from jangbu.insight.dashboards.query_layer.leg import Span
 from jangbu.insight.dashboards.query_layer.zones import instant_at, wall_at, wall_micros
 from jangbu.insight.ingest.contracts import DataVersion
@@ -20,11 +23,15 @@ Versions = Mapping[tuple[TenantId | None, str], DataVersion]
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """The snapshot of each data source's table, and the versions that it holds."""
+    """The snapshot of each data source's table (None: nothing was ever loaded into it), and the versions that it holds."""
 
     tenants: tuple[TenantId, ...]
-    snapshots: Mapping[str, Snapshot]
+    snapshots: Mapping[str, Snapshot | None]
     versions: Versions
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(f"{name!r} has no data yet." for name, snapshot in self.snapshots.items() if snapshot is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Pinning:
         """Snapshots between two readings of the versions that agree, so that both tell of the same data.
 
         Raises:
-            Unavailable: a data source has no table yet, or loads kept finishing in between.
+            Unavailable: loads kept finishing in between.
         """
         wanted = {source.name: source for source in sources}
         before = self._versions(wanted, tenants)
@@ -52,19 +59,21 @@ class Pinning:
         found: Versions = self.ingest.versions(tenants, tuple(wanted))
         return found
 
-    def _current(self, source: DataSource) -> Snapshot:
+    def _current(self, source: DataSource) -> Snapshot | None:
         try:
             return self.lakehouse.current(source.binding.table)
-        except NotFound as error:
-            raise Unavailable(f"{source.name!r} has no data yet.", retry_after=5, hint="Load it first.") from error
+        except NotFound:
+            return None
 
     def files(self, pins: Pins, source: DataSource, field: TimeField | None, span: Span | None) -> TableFiles:
         """The files of the pinned snapshot that may hold the tenants' rows within the span."""
         tenants = None if source.separation.kind is SeparationKind.SHARED else pins.tenants
         timed = field is not None and field.name == source.default_time_field
-        return self.lakehouse.files(
-            pins.snapshots[source.name], tenants, _time_range(span, field.type) if timed and field and span else None
-        )
+        snapshot = pins.snapshots[source.name]
+        if snapshot is None:
+            return TableFiles(Snapshot(source.binding.table, "", None), (), schema_of(source))
+        found = _time_range(span, field.type) if timed and field is not None and span is not None else None
+        return self.lakehouse.files(snapshot, tenants, found)
 
     def bounds(self, pins: Pins, source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
         """The first and last micros (UTC or wall clock) that the rows may hold on the field, by the files' bounds and the span."""
@@ -74,6 +83,17 @@ class Pinning:
         known = field.name == source.default_time_field and bool(lows) and bool(highs)
         low, high = (min(lows), max(highs)) if known else (None, None)
         return _clipped(low, high, span) if found else None
+
+
+def schema_of(source: DataSource) -> pa.Schema:
+    """The Arrow schema of a data source's columns."""
+    decimals = {column.name: pa.decimal128(column.precision, column.scale) for column in source.columns.values()}
+    return pa.schema(
+        [
+            (column.name, decimals[column.name] if column.type is FieldType.DECIMAL else arrow_type(column.type))
+            for column in source.columns.values()
+        ]
+    )
 
 
 def _clipped(low: int | None, high: int | None, span: Span | None) -> tuple[int, int] | None:
