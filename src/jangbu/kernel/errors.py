@@ -29,6 +29,7 @@ that was wrong, the values that are known and the near misses; it never holds a 
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final
 
@@ -107,7 +108,7 @@ class JangbuError(Exception):
 def _shown(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else repr(value)
+    text = str(value) if isinstance(value, str | Decimal) else repr(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 

@@ -3,13 +3,13 @@
 import json
 import math
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from jangbu.insight.dashboards.contracts import QueryRequest
+from jangbu.insight.dashboards.contracts import CompareRange, OrderKey, QueryRequest, TimeRequest
 from jangbu.kernel.errors import (
     InvalidRequest,
     JangbuError,
@@ -21,7 +21,6 @@ from jangbu.kernel.errors import (
     unknown_name,
 )
 
-_MAX_NESTING = 200
 _MAX_DIGITS = 60
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -34,12 +33,13 @@ def parse_request(body: bytes | str) -> QueryRequest:
         InvalidRequest: an unknown key, a wrong type, a value outside its limits; with its JSON Pointer.
     """
     try:
-        data = json.loads(body, parse_float=_decimal, parse_int=_integer, parse_constant=_no_constant, object_pairs_hook=_object)
+        text = body if isinstance(body, str) else body.decode()
+        data = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_no_constant, object_pairs_hook=_object)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MalformedBody(f"The body isn't JSON: {error}.") from error
     except RecursionError as error:
-        raise OutOfBounds(f"The body is nested deeper than {_MAX_NESTING} levels.") from error
-    if _SURROGATE.search(body if isinstance(body, str) else body.decode("latin-1")):
+        raise _too_deep() from error
+    if _SURROGATE.search(text):
         _check_characters(data)
     if not isinstance(data, dict):
         raise MalformedBody('The body is a JSON object: {"data_source": …, "measures": […]}.')
@@ -51,9 +51,13 @@ def request_of(data: dict[str, Any]) -> QueryRequest:
     try:
         return QueryRequest.model_validate(data)
     except ValidationError as error:
-        raise _translated(error) from error
+        raise _translated(_worst(error), data) from error
     except RecursionError as error:
-        raise OutOfBounds(f"The body is nested deeper than {_MAX_NESTING} levels.") from error
+        raise _too_deep() from error
+
+
+def _too_deep() -> OutOfBounds:
+    return OutOfBounds("The body is nested too deeply.", hint="No part of a request needs more than 60 levels.")
 
 
 def _check_characters(data: object) -> None:
@@ -65,8 +69,11 @@ def _check_characters(data: object) -> None:
 
 
 def _decimal(text: str) -> Decimal:
-    value = Decimal(text)
-    if len(text) > _MAX_DIGITS or abs(value.adjusted()) > _MAX_DIGITS:
+    try:
+        value: Decimal | None = Decimal(text)
+    except InvalidOperation:  # an exponent beyond all measure
+        value = None
+    if value is None or len(text) > _MAX_DIGITS or abs(value.adjusted()) > _MAX_DIGITS:
         raise OutOfBounds(f"A number may have {_MAX_DIGITS} digits.", value=text[:_MAX_DIGITS])
     return value
 
@@ -90,51 +97,63 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _translated(error: ValidationError) -> JangbuError:
-    """Our error for pydantic's first one. Union branches (`CompareRange`, `list[str]`, …) are left out of the pointer."""
-    first = _first(error)
-    known_keys = _keys(QueryRequest.model_json_schema(), first["loc"])
-    path = pointer(
-        *(part for part in first["loc"] if isinstance(part, int) or part in known_keys or first["type"] == "extra_forbidden")
-    )
-    value = first["input"]
-    if first["type"] == "extra_forbidden":
-        return unknown_name("key", str(first["loc"][-1]), known_keys, path=path)
-    if first["type"] == "missing":
-        return InvalidRequest(f"{first['loc'][-1]!r} is missing.", path=path, known=sorted(known_keys))
-    if first["type"] in ("enum", "literal_error"):
-        known = [name.strip(" '") for name in first["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return UnknownName(f"There is no {first['loc'][-1]} {value!r}.", path=path, value=value, known=known)
-    if first["type"] in ("greater_than_equal", "less_than_equal", "too_short", "too_long"):
-        return OutOfBounds(f"{path.removeprefix('/')}: {_sentence(first['msg'])}", path=path, value=_scalar(value))
-    return WrongType(f"{path.removeprefix('/')}: {_sentence(first['msg'])}", path=path, value=_scalar(value))
+def _translated(error: ErrorDetails, data: object) -> JangbuError:
+    """Our error for one of pydantic's."""
+    kind, value = error["type"], error["input"]
+    place = _place(error["loc"], data)
+    path, name = pointer(*place), place[-1]
+    if kind == "extra_forbidden":
+        return unknown_name("key", str(name), _keys(place[:-1]), path=path)
+    if kind == "missing":
+        return InvalidRequest(f"{name!r} is missing.", path=path, known=sorted(_keys(place[:-1])))
+    if kind in ("enum", "literal_error") and isinstance(value, str):
+        known = [each.strip(" '") for each in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return UnknownName(f"There is no {name} {value[:80]!r}.", path=path, value=value, known=known)
+    sentence = f"{path.removeprefix('/')}: {_sentence(error)}"
+    if kind in ("greater_than_equal", "less_than_equal", "too_short", "too_long"):
+        return OutOfBounds(sentence, path=path, value=_scalar(value))
+    return WrongType(sentence, path=path, value=_scalar(value))
 
 
-def _first(error: ValidationError) -> ErrorDetails:
-    """The first mistake; in a union, that of the branch whose type fits."""
+def _worst(error: ValidationError) -> ErrorDetails:
+    """The mistake to tell: a key that isn't known, else the first; in a union, that of the branch that came furthest."""
     errors = error.errors(include_url=False)
+    unknown = [each for each in errors if each["type"] == "extra_forbidden"]
     same = [each for each in errors if each["loc"][0] == errors[0]["loc"][0]]
-    return next((each for each in same if not each["type"].endswith("_type")), same[0])
+    return unknown[0] if unknown else max(same, key=lambda each: (len(each["loc"]), not each["type"].endswith("_type")))
 
 
-def _sentence(message: str) -> str:
-    return message.rstrip(".").replace("Input should", "it should") + "."
+def _place(loc: tuple[int | str, ...], data: object) -> list[int | str]:
+    """Where in the request: `loc` without the names of union branches (`CompareRange`, `list[str]`, …), which no key of the data
+    bears; a key that is missing stands last."""
+    found: list[int | str] = []
+    for index, part in enumerate(loc):
+        if (isinstance(part, int) and isinstance(data, list)) or (isinstance(data, dict) and part in data):
+            data = data[part]
+        elif not (isinstance(data, dict) and index == len(loc) - 1):
+            continue
+        found.append(part)
+    return found
+
+
+def _keys(place: list[int | str]) -> set[str]:
+    """The keys that the object at `place` may have."""
+    owners: dict[tuple[str, ...], type[BaseModel]] = {
+        ("time",): TimeRequest,
+        ("time", "compare"): CompareRange,
+        ("order",): OrderKey,
+    }
+    names = tuple(part for part in place if isinstance(part, str))
+    return set(owners.get(names, QueryRequest).model_fields)
+
+
+def _sentence(error: ErrorDetails) -> str:
+    if error["type"] in ("model_type", "dict_type"):
+        return "it should be an object."
+    return error["msg"].rstrip(".").replace("Input should", "it should").replace(" after validation", "") + "."
 
 
 def _scalar(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
-
-
-def _keys(schema: dict[str, Any], loc: tuple[int | str, ...]) -> set[str]:
-    """Every property name on the way to `loc`'s place, so that a mistake can name its neighbours."""
-    definitions = schema.get("$defs", {})
-    names = {name for model in (schema, *definitions.values()) for name in model.get("properties", {})}
-    if len(loc) <= 1:
-        return set(schema["properties"])
-    parents = {"time": "TimeRequest", "order": "OrderKey", "compare": "CompareRange"}
-    owner = next((parents[str(part)] for part in reversed(loc[:-1]) if part in parents), None)
-    if owner is None:
-        return names
-    return set(definitions[owner]["properties"]) | {str(part) for part in loc[:-1] if part in names}
