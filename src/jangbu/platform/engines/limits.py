@@ -54,7 +54,7 @@ class Slots:
 
         Raises:
             Unavailable: the queue is full.
-            TimedOut, Cancelled: the bound was reached while waiting.
+            TimedOut, Cancelled: the bound was reached before or while waiting.
         """
         with self._changed:
             self._wait(bound)
@@ -67,6 +67,8 @@ class Slots:
                 self._changed.notify()
 
     def _wait(self, bound: Bound) -> None:
+        if error := bound.error():
+            raise error
         if self._free > 0:
             return
         if self._waiting >= self._most_waiting:
