@@ -123,7 +123,7 @@ def _worst(error: ValidationError) -> ErrorDetails:
     return unknown[0] if unknown else max(same, key=lambda each: (len(each["loc"]), not each["type"].endswith("_type")))
 
 
-def _place(loc: tuple[int | str, ...], data: object) -> list[int | str]:
+def _place(loc: tuple[int | str, ...], data: Any) -> list[int | str]:
     """Where in the request: `loc` without the names of union branches (`CompareRange`, `list[str]`, …), which no key of the data
     bears; a key that is missing stands last."""
     found: list[int | str] = []
