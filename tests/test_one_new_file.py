@@ -10,8 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from jangbu.entrypoints.bootstrap import Application
+from jangbu.entrypoints.cli import app
 from jangbu.entrypoints.settings import load
 from jangbu.insight.dashboards.requests import parse_request
 from jangbu.insight.ingest.contracts import LoadMode
@@ -280,6 +282,8 @@ def test_an_engine_as_the_default_of_every_data_source(bakery: Place, monkeypatc
 
 def test_a_connector(bakery: Place) -> None:
     bakery.drop("plugins/connectors/oven.py", OVEN)
-    (loaded,) = bakery.application.run_connector("oven", BAKERY)
-    assert (loaded.data_source, loaded.rows, loaded.changed) == ("loaves", 1, True)
+    command = ("loads", "run", "oven", "--tenant", "bakery", "--json")
+    first, again = (json.loads(CliRunner().invoke(app, command).stdout)["loads"] for _ in range(2))
+    assert first == [{"data_source": "loaves", "tenant": "bakery", "version": 2, "rows": 1, "changed": True}]
+    assert again == [{**first[0], "changed": False}]
     assert bakery.rows(data_source="loaves", measures=["takings"]) == [[Decimal("9.9000")]]

@@ -4,24 +4,19 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from jangbu.entrypoints.cli import options, serve
+from jangbu.entrypoints.cli import options, progress, serve
 
 if TYPE_CHECKING:
     from jangbu.entrypoints.bootstrap import Application
-    from jangbu.insight.ingest.facade import Progress
 
 TENANT: Final = "demo"
 CONNECTOR: Final = "completejourney"
 _ZONE, _CURRENCY, _NOW = "America/New_York", "USD", "2017-12-31T23:59:59-05:00"
-_LINES_EVERY: Final = 250_000
-"""Rows between two lines of progress where there is no terminal."""
-
 QUESTIONS: Final[tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...]] = (
     (
         "Which departments sold most in 2017?",
@@ -107,8 +102,8 @@ def prepare(application: "Application") -> str:
     from jangbu.kernel.tenancy import TenantId
 
     application.access.create_tenant(TENANT, "Complete Journey", _ZONE, _CURRENCY, datetime.fromisoformat(_NOW))
-    with _progress() as progress:
-        application.run_connector(CONNECTOR, TenantId(TENANT), progress)
+    with progress.shown() as tell:
+        application.run_connector(CONNECTOR, TenantId(TENANT), tell)
     return _key(application)
 
 
@@ -164,40 +159,3 @@ def _write_private(file: Path, text: str) -> None:
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
         opened.write(text + "\n")
-
-
-@contextmanager
-def _progress() -> "Iterator[Progress]":
-    if sys.stdout.isatty():
-        with _bars() as progress:
-            yield progress
-    else:
-        yield _lines()
-
-
-def _lines() -> "Progress":
-    told: dict[str, int] = {}
-
-    def progress(data_source: str, rows: int, total: int | None) -> None:
-        done = total is not None and rows >= total
-        if data_source not in told or done or rows - told[data_source] >= _LINES_EVERY:
-            if told.get(data_source) != rows:
-                typer.echo(f"Loading {data_source}: {rows:,}{f' of {total:,}' if total is not None else ''} rows")
-            told[data_source] = rows
-
-    return progress
-
-
-@contextmanager
-def _bars() -> "Iterator[Progress]":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    with Progress(TextColumn("{task.description:20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bars:
-        tasks: dict[str, Any] = {}
-
-        def progress(data_source: str, rows: int, total: int | None) -> None:
-            if data_source not in tasks:
-                tasks[data_source] = bars.add_task(data_source, total=total)
-            bars.update(tasks[data_source], completed=rows, total=total)
-
-        yield progress

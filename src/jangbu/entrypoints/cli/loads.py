@@ -1,4 +1,4 @@
-"""`jangbu loads`: the history of loads."""
+"""`jangbu loads`: load by a connector, and the history of loads."""
 
 from typing import Annotated, Any
 
@@ -6,8 +6,29 @@ import typer
 
 from jangbu.entrypoints.cli import options, output
 
-app = typer.Typer(name="loads", help="What was loaded, and when.", no_args_is_help=True)
+app = typer.Typer(name="loads", help="Load data, and see what was loaded.", no_args_is_help=True)
 _SHOWN = ("data_source", "tenant", "version", "rows", "mode", "as_of", "completed_at", "run")
+_LOADED = ("data_source", "tenant", "version", "rows", "changed")
+
+
+@app.command("run")
+def run(
+    connector: Annotated[str, typer.Argument(help="A connector, such as completejourney, or one of a plug-in folder.")],
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose data they are.")],
+    folder: options.Folder = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Load all that a connector has. What is loaded already stays as it is."""
+    from jangbu.entrypoints.cli import progress
+
+    with options.application(folder=folder) as application, progress.shown(quiet=as_json) as tell:
+        application.ingest.recover()
+        results = application.run_connector(connector, application.access.tenant(tenant).id, tell)
+    rows: list[dict[str, Any]] = [{name: getattr(result, name) for name in _LOADED} for result in results]
+    if as_json:
+        output.print_json({"loads": rows})
+    else:
+        output.print_table(rows, _LOADED)
 
 
 @app.command("list")
