@@ -1,5 +1,6 @@
 """`jangbu serve`: the API, until it is stopped."""
 
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def serve(folder: options.Folder = None, host: options.Host = None, port: options.Port = None) -> None:
     """Serve the API. Ctrl-C ends it: what runs may finish for a few seconds."""
+    gc.disable()  # until it is ready: none of what is imported is garbage, and looking for some costs a tenth of the start
     from jangbu.entrypoints.bootstrap import Application
     from jangbu.entrypoints.settings import load
     from jangbu.platform.telemetry import logs
@@ -73,6 +75,8 @@ def run(application: "Application", listener: socket.socket, ready: Callable[[],
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            gc.freeze()
+            gc.enable()
             if self.started:
                 ready()
 
