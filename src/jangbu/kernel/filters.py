@@ -231,3 +231,39 @@ def words(node: Node) -> str:
         case And(children) | Or(children):
             joiner = " and " if isinstance(node, And) else " or "
             return joiner.join(f"({words(child)})" if isinstance(child, And | Or) else words(child) for child in children)
+
+
+def json_schema(ref: str) -> dict[str, Any]:
+    """The JSON Schema of a filter node; `ref` is where it stands, for the nodes below it."""
+    below = {"$ref": ref}
+    leaf = {
+        "field": {"type": "string", "description": "A dimension or a time field; in a question a measure, too."},
+        "op": {"enum": list(OPERATORS), "description": "How the values are compared."},
+        "values": {
+            "type": "array",
+            "items": {"type": ["string", "number", "boolean"]},
+            "description": "Any of them may hold; for a not_ operator none does.",
+        },
+        "ignore_case": {"type": "boolean", "default": False, "description": "Whether letters match in either case."},
+    }
+    groups = {
+        "and": {"type": "array", "minItems": 1, "items": below, "description": "All hold."},
+        "or": {"type": "array", "minItems": 1, "items": below, "description": "At least one holds."},
+        "not": {**below, "description": "It doesn't hold."},
+    }
+    return {
+        "description": f"A leaf, or exactly one of and, or, not. At most {MAX_DEPTH} levels.",
+        "oneOf": [
+            {"title": "Leaf", "type": "object", "required": ["field", "op"], "additionalProperties": False, "properties": leaf},
+            *(
+                {
+                    "title": key.capitalize(),
+                    "type": "object",
+                    "required": [key],
+                    "additionalProperties": False,
+                    "properties": {key: value},
+                }
+                for key, value in groups.items()
+            ),
+        ],
+    }

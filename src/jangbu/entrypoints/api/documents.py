@@ -4,8 +4,9 @@ from typing import Any, Final
 
 from jangbu.entrypoints.api.problems import MEDIA_TYPE as PROBLEM
 from jangbu.entrypoints.api.serialize import ARROW, CSV, JSON
-from jangbu.insight.dashboards.contracts import FILTER_SCHEMA, QueryRequest, Role
+from jangbu.insight.dashboards.contracts import QueryRequest, Role
 from jangbu.kernel.errors import tree_of_errors
+from jangbu.kernel.filters import json_schema
 from jangbu.kernel.types import FieldType
 
 _REF: Final = "#/components/schemas/"
@@ -159,7 +160,7 @@ def schemas() -> dict[str, Any]:
     return {
         **inner,
         "QueryRequest": request,
-        "Filter": FILTER_SCHEMA,
+        "Filter": json_schema(_REF + "Filter"),
         "Problem": _problem(),
         "Column": _column(),
         "Meta": _meta(),

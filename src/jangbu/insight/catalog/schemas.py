@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, WithJsonSchema
 
 from jangbu.insight.catalog.contracts import Additivity, Cardinality, SeparationKind
-from jangbu.kernel.filters import OPERATORS
+from jangbu.kernel import filters
 from jangbu.kernel.types import FieldType, Frequency
 
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]{0,62}$"
@@ -211,40 +211,10 @@ def json_schema() -> dict[str, Any]:
     reference = "#/$defs/Filter"
     for name in ("SimpleMeasure", "DistinctMeasure"):
         schema["$defs"][name]["properties"]["filter"]["anyOf"] = [{"$ref": reference}, {"type": "null"}]
-    schema["$defs"]["Filter"] = filter_schema(reference)
+    schema["$defs"]["Filter"] = filters.json_schema(reference)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A definitions file of Jangbu",
         "description": "One document a file: a data source, or measures of a data source.",
         **schema,
-    }
-
-
-def filter_schema(ref: str) -> dict[str, Any]:
-    """The JSON Schema of a filter node whose own address is `ref`."""
-    below = {"$ref": ref}
-    leaf = {
-        "field": {"type": "string", "description": "A dimension of the data source."},
-        "op": {"enum": list(OPERATORS), "description": "How the values are compared."},
-        "values": {
-            "type": "array",
-            "items": {"type": ["string", "number", "boolean"]},
-            "description": "Any of them may hold; for a not_ operator none does.",
-        },
-        "ignore_case": {"type": "boolean", "default": False, "description": "Whether letters match in either case."},
-    }
-    groups = {
-        "and": {"type": "array", "minItems": 1, "items": below, "description": "All hold."},
-        "or": {"type": "array", "minItems": 1, "items": below, "description": "At least one holds."},
-        "not": {**below, "description": "It doesn't hold."},
-    }
-    return {
-        "description": "A leaf, or exactly one of and, or, not.",
-        "oneOf": [
-            {"type": "object", "required": ["field", "op"], "additionalProperties": False, "properties": leaf},
-            *(
-                {"type": "object", "required": [key], "additionalProperties": False, "properties": {key: value}}
-                for key, value in groups.items()
-            ),
-        ],
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from jangbu.insight.catalog.contracts import Text
-from jangbu.kernel.filters import OPERATORS, Node
+from jangbu.kernel.filters import Node
 from jangbu.kernel.filters import parse as parse_filter
 from jangbu.kernel.types import FieldType, Frequency
 
@@ -18,44 +18,8 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT, MAX_LIMIT = 10_000, 1_000_000
 
-FILTER_SCHEMA: dict[str, Any] = {
-    "description": "A leaf, or exactly one of and, or, not. At most 50 levels.",
-    "oneOf": [
-        {
-            "title": "Leaf",
-            "type": "object",
-            "required": ["field", "op"],
-            "additionalProperties": False,
-            "properties": {
-                "field": {"type": "string"},
-                "op": {"type": "string", "enum": list(OPERATORS)},
-                "values": {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
-                "ignore_case": {"type": "boolean", "default": False},
-            },
-        },
-        *(
-            {
-                "title": key.capitalize(),
-                "type": "object",
-                "required": [key],
-                "additionalProperties": False,
-                "properties": {key: {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Filter"}}},
-            }
-            for key in ("and", "or")
-        ),
-        {
-            "title": "Not",
-            "type": "object",
-            "required": ["not"],
-            "additionalProperties": False,
-            "properties": {"not": {"$ref": "#/components/schemas/Filter"}},
-        },
-    ],
-}
-"""The JSON Schema of a filter node; OpenAPI keeps it as the component `Filter`."""
-
 Filter = Annotated[Node, PlainValidator(parse_filter), WithJsonSchema({"title": "Filter", "type": "object"})]
-"""Pydantic can't refer to a schema that isn't its own, so OpenAPI puts `FILTER_SCHEMA` in this one's place."""
+"""Pydantic can't refer to a schema that isn't its own, so OpenAPI puts `kernel.filters.json_schema` in this one's place."""
 
 
 class _Wire(BaseModel):
