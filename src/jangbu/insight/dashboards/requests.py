@@ -128,12 +128,16 @@ def _place(loc: tuple[int | str, ...], data: Any) -> list[int | str]:
     bears; a key that is missing stands last."""
     found: list[int | str] = []
     for index, part in enumerate(loc):
-        if (isinstance(part, int) and isinstance(data, list)) or (isinstance(data, dict) and part in data):
+        if _holds(data, part):
             data = data[part]
         elif not (isinstance(data, dict) and index == len(loc) - 1):
             continue
         found.append(part)
     return found
+
+
+def _holds(data: object, part: int | str) -> bool:
+    return isinstance(part, int) if isinstance(data, list) else isinstance(data, dict) and part in data
 
 
 def _keys(place: list[int | str]) -> set[str]:
