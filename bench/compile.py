@@ -24,7 +24,7 @@ from jangbu.insight.catalog.service import load
 from jangbu.insight.dashboards.contracts import QueryRequest
 from jangbu.insight.dashboards.dashboard_layer.answering import Runner
 from jangbu.insight.dashboards.dashboard_layer.names import Names
-from jangbu.insight.dashboards.dashboard_layer.planning import plan_of
+from jangbu.insight.dashboards.dashboard_layer.planning import Surroundings, plan_of
 from jangbu.insight.dashboards.dashboard_layer.resolution import question_of
 from jangbu.insight.dashboards.data_layer.pins import Pins
 from jangbu.insight.dashboards.data_layer.servers import Servers
@@ -81,10 +81,11 @@ def _compiler(catalog: Catalog, engine: Engine, count: int) -> Callable[[], str]
     tenant = Tenant(TenantId(ASKED), "Bench", "America/New_York", "USD")
     servers = Servers({"duckdb": engine}, "duckdb", NoFiles(), 60.0)  # type: ignore[arg-type]  # stands in for Pinning
     pins = Pins((tenant.id,), {}, {})
+    around = Surroundings(lambda *_: MICROS, lambda _: True)
 
     def compile_() -> str:
         question = question_of(request, catalog, [tenant], ())
-        plan = plan_of(question, Names.of(catalog, request.data_source), None, lambda *_: MICROS, totals=False)
+        plan = plan_of(question, Names.of(catalog, request.data_source), None, around, totals=False)
         runner = Runner(servers, engine, pins)
         return ";\n".join(statement.body for _, _, statement in runner.statements(plan))
 

@@ -15,7 +15,8 @@ from jangbu.insight.catalog.facade import CatalogFacade
 from jangbu.insight.dashboards.contracts import AnalysisRequest, Answer, Explanation, Meta, QueryRequest, ValuesPage
 from jangbu.insight.dashboards.dashboard_layer import answering, finishing
 from jangbu.insight.dashboards.dashboard_layer.names import Names
-from jangbu.insight.dashboards.dashboard_layer.planning import Plan, describe, plan_of
+from jangbu.insight.dashboards.dashboard_layer.nodes import Merge, describe
+from jangbu.insight.dashboards.dashboard_layer.planning import NamedAnalysis, Plan, Surroundings, plan_of
 from jangbu.insight.dashboards.dashboard_layer.question import Question
 from jangbu.insight.dashboards.dashboard_layer.ranges import Days, Range
 from jangbu.insight.dashboards.dashboard_layer.resolution import question_of
@@ -95,7 +96,7 @@ class Dashboards:
         timing = asked.plan.question.timing
         plans = [asked.plan, *([asked.plan.totals] if asked.plan.totals else [])]
         return Explanation(
-            plan=describe(asked.plan, fused=runner.is_fused(asked.plan)),
+            plan=describe(asked.plan.root),
             filter=words(request.filter) if request.filter is not None else None,
             range=_shown(timing.range),
             compare_range=_shown(timing.compare_range),
@@ -148,7 +149,9 @@ class Dashboards:
         def bounds_of(source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
             return self._pinning.bounds(pins, source, field, span)
 
-        return _Asked(plan_of(question, names, analysis, bounds_of, totals=request.totals), pins)
+        around = Surroundings(bounds_of, lambda source: self._servers.engine_of(source).capabilities.finishes)
+        named = NamedAnalysis(request.analysis.kind, analysis) if analysis is not None else None
+        return _Asked(plan_of(question, names, named, around, totals=request.totals), pins)
 
     def _analysis(self, request: QueryRequest) -> Analysis | None:
         asked: AnalysisRequest = request.analysis
@@ -209,8 +212,8 @@ class Dashboards:
                 "bytes": sum(file.bytes for group in files for file in group),
                 "sql": engine.sql(statement).replace(self._pinning.lakehouse.root(), "…"),
             }
-        if not runner.is_fused(plan):
-            sql = self._workbench.render(finishing.finish_many(plan, self._workbench.emitter, _UNKNOWN))
+        if isinstance(plan.source, Merge):
+            sql = self._workbench.render(finishing.Finish(plan, self._workbench.emitter).select(_UNKNOWN))
             yield {
                 "data_source": None,
                 "server": "workbench",

@@ -51,11 +51,12 @@ class QueryLog:
         self.ingest.flush_spool(self.source)
 
     def close(self) -> None:
+        """What was recorded is in the spool when this returns; the next process that is asked for the log takes it from there."""
         self._stopping = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
-        self.flush()
+        self._spool()
 
     def _work(self) -> None:
         spooled = 0

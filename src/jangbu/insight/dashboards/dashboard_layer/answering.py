@@ -10,7 +10,8 @@ from sqlglot import exp
 from jangbu.insight.catalog.contracts import Text
 from jangbu.insight.dashboards.contracts import AnswerColumn, LegReport, Role
 from jangbu.insight.dashboards.dashboard_layer import finishing, money
-from jangbu.insight.dashboards.dashboard_layer.planning import Plan, PlannedLeg
+from jangbu.insight.dashboards.dashboard_layer.nodes import PlannedLeg, WithinLeg
+from jangbu.insight.dashboards.dashboard_layer.planning import Plan
 from jangbu.insight.dashboards.data_layer.arrow import arrow_type, bucket_type, conformed, leg_schema
 from jangbu.insight.dashboards.data_layer.pins import Pins
 from jangbu.insight.dashboards.data_layer.servers import Servers
@@ -62,22 +63,20 @@ class Runner:
         return money.one_currency(", ".join(plan.question.sources), ordered[0], ordered[-1]) if ordered else None
 
     def rows(self, plan: Plan) -> Rows:
-        table, facts, legs = self._fused(plan) if self.is_fused(plan) else self._merged(plan)
+        table, facts, legs = self._within(plan) if isinstance(plan.source, WithinLeg) else self._merged(plan)
         limit = plan.question.limit
         return Rows(table.slice(0, limit), table.num_rows > limit, facts, legs)
-
-    def is_fused(self, plan: Plan) -> bool:
-        """Whether the one leg's own statement finishes the answer, in an engine that can."""
-        return plan.fused and self.servers.engine_of(plan.legs[0].leg.data_source).capabilities.finishes
 
     def statements(self, plan: Plan) -> Iterator[tuple[PlannedLeg, Engine, Statement]]:
         """What each leg's server is sent."""
         for part in plan.legs:
             compiled, engine = self.servers.compile(part.leg)
-            select = finishing.finish_one(plan, compiled.select, engine.emitter) if self.is_fused(plan) else compiled.select
+            select = compiled.select
+            if isinstance(plan.source, WithinLeg):
+                select = finishing.Finish(plan, engine.emitter, select).select({})
             yield part, engine, self.servers.statement(part.leg, select, compiled.scans, self.pins)
 
-    def _fused(self, plan: Plan) -> _Run:
+    def _within(self, plan: Plan) -> _Run:
         part, _, statement = next(self.statements(plan))
         table, report = self.servers.run(part.leg, statement, _schema(plan), "current", self.cancel)
         return table, None, (report,)
@@ -90,12 +89,13 @@ class Runner:
             table, report = self.servers.run(part.leg, statement, leg_schema(part.leg), purpose, self.cancel)
             scans.append(Scan(finishing.leg_name(index), tuple(table.column_names), rows=table))
             reports.append(report)
-        facts = self._facts(plan, scans)
-        table = self._work(finishing.finish_many(plan, self.workbench.emitter, facts or {}), scans)
+        finish = finishing.Finish(plan, self.workbench.emitter)
+        facts = self._facts(plan, finish, scans)
+        table = self._work(finish.select(facts or {}), scans)
         return conformed(table, _schema(plan)), facts, tuple(reports)
 
-    def _facts(self, plan: Plan, scans: Sequence[Scan]) -> finishing.Facts | None:
-        select = finishing.facts_of(plan, self.workbench.emitter)
+    def _facts(self, plan: Plan, finish: finishing.Finish, scans: Sequence[Scan]) -> finishing.Facts | None:
+        select = finish.facts()
         if select is None or plan.analysis is None:
             return None
         row = self._work(select, scans)
@@ -109,19 +109,18 @@ class Runner:
 
 
 def _axis_scans(plan: Plan) -> Iterator[Scan]:
-    if plan.axis is None:
-        return
     type_ = bucket_type(plan.legs[0].leg)
 
     def column(buckets: tuple[Any, ...]) -> "pa.Array[Any]":
         values = buckets if pa.types.is_date(type_) else [instant_at(each) for each in buckets]
         return pa.array(values, type_)
 
-    if plan.fills:
-        yield Scan(finishing.AXIS, ("bucket",), rows=pa.table({"bucket": column(plan.axis.current)}))
-    if plan.axis.compared is not None:
-        count = min(len(plan.axis.current), len(plan.axis.compared))
-        pairs = {"current": column(plan.axis.current[:count]), "compared": column(plan.axis.compared[:count])}
+    if plan.fill is not None:
+        yield Scan(finishing.AXIS, ("bucket",), rows=pa.table({"bucket": column(plan.fill.axis.current)}))
+    axis = plan.change.axis if plan.change is not None else None
+    if axis is not None and axis.compared is not None:
+        count = min(len(axis.current), len(axis.compared))
+        pairs = {"current": column(axis.current[:count]), "compared": column(axis.compared[:count])}
         yield Scan(finishing.PAIRS, ("current", "compared"), rows=pa.table(pairs))
 
 
@@ -150,7 +149,7 @@ def columns_of(plan: Plan, currency: str | None = None) -> tuple[AnswerColumn, .
         measure = asked.measure
         unit = currency or measure.unit if measure.unit == money.UNIT else measure.unit
         found.append(AnswerColumn(asked.name, measure.type, Role.MEASURE, unit, measure.format, measure.label))
-        if plan.compares:
+        if plan.change is not None:
             found.append(
                 AnswerColumn(f"{asked.name}_compare", measure.type, Role.COMPARE, unit, measure.format, measure.label, asked.name)
             )

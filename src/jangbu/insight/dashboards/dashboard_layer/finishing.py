@@ -12,7 +12,21 @@ import sqlglot
 from sqlglot import exp
 
 from jangbu.insight.catalog.contracts import Function, Measure
-from jangbu.insight.dashboards.dashboard_layer.planning import Bucket, Plan
+from jangbu.insight.dashboards.dashboard_layer.nodes import (
+    Analyse,
+    Bucket,
+    Change,
+    Fill,
+    Having,
+    Measures,
+    Merge,
+    Node,
+    PlannedLeg,
+    Present,
+    WithinLeg,
+)
+from jangbu.insight.dashboards.dashboard_layer.planning import Plan
+from jangbu.insight.dashboards.dashboard_layer.question import Having as Condition
 from jangbu.insight.dashboards.query_layer.compiler import BUCKET
 from jangbu.insight.dashboards.query_layer.conditions import condition, predicate
 from jangbu.insight.dashboards.query_layer.leg import TIME, Component
@@ -31,41 +45,50 @@ def leg_name(index: int) -> str:
     return f"leg{index}"
 
 
-def finish_one(plan: Plan, select: exp.Select, emitter: Emitter) -> exp.Select:
-    """The rest of the work on top of the only leg's SELECT."""
-    part = plan.legs[0]
-    places = {component: index for index, component in enumerate(part.leg.components)}
-    rows = _measures(plan, select, lambda _, component: _column(f"c{places[component]}"), None, emitter)
-    return _present(plan, _having(plan, rows, emitter))
-
-
 Facts = Mapping[str, float | None]
 
 
-def finish_many(plan: Plan, emitter: Emitter, facts: Facts) -> exp.Select:
-    """The rest of the work over the legs' rows, which the workbench holds as `leg0`, `leg1`, …"""
-    rows = _changed(plan, emitter)
-    if plan.analysis is not None:
-        rows = _analysed(plan.analysis.sql("analysed", *_analysis_columns(plan), facts), rows)
-    return _present(plan, rows)
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Turns a plan's steps into SQL for one engine. `leg` is the only leg's own SELECT, for steps within it."""
 
+    plan: Plan
+    emitter: Emitter
+    leg: exp.Select | None = None
 
-def facts_of(plan: Plan, emitter: Emitter) -> exp.Select | None:
-    """A SELECT of what the analysis has to know of all rows first, a column each; None where that is nothing."""
-    facts = plan.analysis.facts(_analysis_columns(plan)[0]) if plan.analysis is not None else {}
-    if not facts:
-        return None
-    return _analysed(f"SELECT {', '.join(facts.values())}, COUNT(*) FROM analysed", _changed(plan, emitter))
+    def select(self, facts: Facts) -> exp.Select:
+        """The whole answer; `facts` is what the analysis knows of all rows."""
+        return self._select(self.plan.root, facts)
 
+    def facts(self) -> exp.Select | None:
+        """A SELECT of what the analysis has to know of all rows first, a column each; None where that is nothing."""
+        node = self.plan.root.rows
+        facts = node.analysis.facts(_analysis_columns(self.plan)[0]) if isinstance(node, Analyse) else {}
+        if not facts or not isinstance(node, Analyse):
+            return None
+        return _analysed(f"SELECT {', '.join(facts.values())}, COUNT(*) FROM analysed", self._select(node.rows, {}))
 
-def _changed(plan: Plan, emitter: Emitter) -> exp.Select:
-    """All rows before the analysis."""
-    merged = _merge(plan)
-    current, compared = _column_of(plan, compared=False), _column_of(plan, compared=True)
-    rows = _having(plan, _measures(plan, merged, current, compared if plan.compares else None, emitter), emitter)
-    if plan.fills:
-        rows = _fill(plan, rows, emitter)
-    return _changes(plan, rows, emitter) if plan.compares else rows
+    def _select(self, node: Node, facts: Facts) -> exp.Select:
+        plan, emitter = self.plan, self.emitter
+        match node:
+            case Merge():
+                return _merge(plan)
+            case WithinLeg():
+                if self.leg is None:
+                    raise ValueError("Steps within a leg need its SELECT.")
+                return self.leg
+            case Measures(rows):
+                return _measures(plan, self._select(rows, facts), emitter)
+            case Having(rows, having):
+                return _having(having, self._select(rows, facts), emitter)
+            case Fill(rows):
+                return _fill(plan, node, self._select(rows, facts), emitter)
+            case Change(rows):
+                return _changes(plan, self._select(rows, facts), emitter)
+            case Analyse(rows, _, analysis):
+                return _analysed(analysis.sql("analysed", *_analysis_columns(plan), facts), self._select(rows, facts))
+            case Present(rows):
+                return _present(plan, self._select(rows, facts))
 
 
 # Steps
@@ -83,7 +106,7 @@ def _merge(plan: Plan) -> exp.Select:
             columns.append(_as(value, f"l{owner}c{place}"))
         select = exp.Select(expressions=columns)
         select.set("from_", exp.From(this=_table(leg_name(index))))
-        if part.compared and plan.axis is not None:
+        if _is_shifted(plan, part):
             on = exp.EQ(this=_column("compared", PAIRS), expression=_column(BUCKET, leg_name(index)))
             select.set("joins", [exp.Join(this=_table(PAIRS), on=on)])
         padded = select if padded is None else exp.Union(this=padded, expression=select, distinct=False)
@@ -99,11 +122,16 @@ def _merge(plan: Plan) -> exp.Select:
 
 
 def _key_columns(plan: Plan, index: int) -> list[exp.Expr]:
-    shifted = plan.legs[index].compared and plan.axis is not None
+    shifted = _is_shifted(plan, plan.legs[index])
     return [
         _as(_column("current", PAIRS), BUCKET) if key == BUCKET and shifted else _as(_column(key, leg_name(index)), key)
         for key in _keys(plan)
     ]
+
+
+def _is_shifted(plan: Plan, part: PlannedLeg) -> bool:
+    """The leg's buckets are the compared range's, and stand for the current ones of the same ordinal."""
+    return part.compared and plan.question.timing.frequency is not None
 
 
 def _merged(component: Component, column: exp.Expr) -> exp.Expr:
@@ -115,6 +143,10 @@ def _merged(component: Component, column: exp.Expr) -> exp.Expr:
 
 
 def _column_of(plan: Plan, *, compared: bool) -> ColumnOf:
+    """The merged column of a component; within a leg there is only the leg's own."""
+    if isinstance(plan.source, WithinLeg):
+        own = {component: f"c{index}" for index, component in enumerate(plan.legs[0].leg.components)}
+        return lambda _, component: _column(own[component])
     places: dict[tuple[Measure, Component], exp.Expr] = {}
     for index, part in enumerate(plan.legs):
         if part.compared != compared:
@@ -124,12 +156,13 @@ def _column_of(plan: Plan, *, compared: bool) -> ColumnOf:
     return lambda measure, component: places[measure, component].copy()
 
 
-def _measures(plan: Plan, rows: exp.Expr, current: ColumnOf, compared: ColumnOf | None, emitter: Emitter) -> exp.Select:
+def _measures(plan: Plan, rows: exp.Expr, emitter: Emitter) -> exp.Select:
+    current, compared = _column_of(plan, compared=False), _column_of(plan, compared=True)
     columns: list[exp.Expr] = [_column(key) for key in _keys(plan)]
     measure_of = plan.names.measure_of
     for index, asked in enumerate(plan.question.measures):
         columns.append(_as(measure_tree(asked.measure, current, measure_of, emitter), f"m{index}"))
-    if compared is not None:
+    if plan.change is not None:
         for index, asked in enumerate(plan.question.shown):
             value = measure_tree(asked.measure, compared, measure_of, emitter)
             columns.append(_as(_paired(plan, value, emitter), f"p{index}"))
@@ -138,18 +171,15 @@ def _measures(plan: Plan, rows: exp.Expr, current: ColumnOf, compared: ColumnOf 
 
 def _paired(plan: Plan, value: exp.Expr, emitter: Emitter) -> exp.Expr:
     """Null where the compared range has no bucket of this ordinal."""
-    unpaired = plan.axis.first_unpaired if plan.axis is not None else None
+    axis = plan.change.axis if plan.change is not None else None
+    unpaired = axis.first_unpaired if axis is not None else None
     if unpaired is None:
         return value
     before = exp.LT(this=_column(BUCKET), expression=_bucket(unpaired, emitter))
     return exp.Case(ifs=[exp.If(this=before, true=value)])
 
 
-def _having(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
-    having = plan.question.having
-    if having is None:
-        return rows
-
+def _having(having: Condition, rows: exp.Select, emitter: Emitter) -> exp.Select:
     def leaf(node: Leaf, negated: bool) -> exp.Expr:
         column, bound = having.bindings[node]
         return predicate(node, bound, _column(column), negated, emitter)
@@ -159,7 +189,7 @@ def _having(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
     return kept
 
 
-def _fill(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
+def _fill(plan: Plan, node: Fill, rows: exp.Select, emitter: Emitter) -> exp.Select:
     """Every group that occurs gets every bucket of the axis."""
     dimensions = [f"d{index}" for index in range(len(plan.question.dimensions))]
     on: list[exp.Expr] = [exp.EQ(this=_column(BUCKET, AXIS), expression=_column(BUCKET, "kept"))]
@@ -176,7 +206,7 @@ def _fill(plan: Plan, rows: exp.Select, emitter: Emitter) -> exp.Select:
     joins.append(exp.Join(this=_table("kept"), side="LEFT", on=exp.and_(*on)))
     select.set("joins", joins)
     filled: exp.Query = select
-    if plan.open_ended:
+    if node.open_ended:
         select.set("where", exp.Where(this=exp.and_(_edge(exp.GTE, exp.Min), _edge(exp.LTE, exp.Max))))
         filled = exp.Union(this=select, expression=_timeless(plan), distinct=False)
     filled.set("with_", exp.With(expressions=[exp.CTE(this=rows, alias=exp.TableAlias(this=_name("kept")))]))
@@ -197,7 +227,7 @@ def _filled(plan: Plan, emitter: Emitter) -> list[exp.Expr]:
     for index, asked in enumerate(plan.question.measures):
         value: exp.Expr = _column(f"m{index}", "kept")
         columns.append(_as(_or_zero(value, asked.measure, emitter), f"m{index}"))
-    if plan.compares:
+    if plan.change is not None:
         for index, asked in enumerate(plan.question.shown):
             value = _or_zero(_column(f"p{index}", "kept"), asked.measure, emitter)
             columns.append(_as(_paired_on_axis(plan, value, emitter), f"p{index}"))
@@ -266,7 +296,7 @@ def outputs(plan: Plan) -> list[Output]:
         if not asked.shown:
             continue
         found.append(Output(f"m{place}", asked.name))
-        if plan.compares:
+        if plan.change is not None:
             found += [Output(f"p{shown}", f"{asked.name}_compare"), Output(f"g{shown}", f"{asked.name}_change")]
         shown += 1
     if plan.analysis is not None:

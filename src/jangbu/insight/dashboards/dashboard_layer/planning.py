@@ -1,18 +1,12 @@
-"""The plan of a question: frozen nodes, from the legs up. `explain` prints it; `finishing` turns what is above the legs into SQL.
-
-    Present ← Analyse ← Change ← Fill ← Having ← Measures ← Merge ← Leg, Leg, …
-
-Where one leg's engine can finish the work itself (no compare, fill, analysis or second leg) the nodes above it become part of
-its own statement; that choice is `Plan.fused`.
-"""
+"""From a question to its plan: the legs, the axis of buckets, and the nodes on top of them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
 
 from jangbu.insight.catalog.contracts import DataSource, Measure, TimeField
-from jangbu.insight.dashboards.dashboard_layer import money
+from jangbu.insight.dashboards.dashboard_layer import money, nodes
 from jangbu.insight.dashboards.dashboard_layer.names import Names
+from jangbu.insight.dashboards.dashboard_layer.nodes import Axis, Bucket, PlannedLeg
 from jangbu.insight.dashboards.dashboard_layer.question import Question
 from jangbu.insight.dashboards.dashboard_layer.ranges import Days, Range, span_of
 from jangbu.insight.dashboards.ports import Analysis
@@ -20,80 +14,99 @@ from jangbu.insight.dashboards.query_layer.leg import Component, Leg, Span
 from jangbu.insight.dashboards.query_layer.measures import components_of
 from jangbu.insight.dashboards.query_layer.zones import WIDTHS, day_at, days_axis, instants_axis, to_instant, to_wall, wall_micros
 from jangbu.kernel.errors import OutOfBounds
-from jangbu.kernel.filters import words
 from jangbu.kernel.types import FieldType, Frequency
 
 MAX_BUCKETS = 1_000_000
-BoundsOf = Callable[[DataSource, TimeField, Span | None], tuple[int, int] | None]
-"""The first and last micros of the pinned data on a time field, within a span."""
-
-Bucket = date | int
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedLeg:
-    """A leg, whether it is of the compared range, and which simple measure each of its components serves."""
+class Surroundings:
+    """What planning has to know of the servers. `bounds_of`: the first and last micros of the pinned data on a time field, within a
+    span. `finishes`: whether a data source's engine can do what stands above its leg."""
 
-    leg: Leg
-    compared: bool
-    serves: tuple[tuple[Measure, Component], ...]
+    bounds_of: Callable[[DataSource, TimeField, Span | None], tuple[int, int] | None]
+    finishes: Callable[[DataSource], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """Bucket starts in order: dates, or UTC micros for what is finer than a day. `compared` pairs with `current` by ordinal."""
+class NamedAnalysis:
+    """An analysis and the kind that the request named."""
 
-    current: tuple[Bucket, ...]
-    compared: tuple[Bucket, ...] | None = None
-
-    @property
-    def first_unpaired(self) -> Bucket | None:
-        if self.compared is None or len(self.compared) >= len(self.current):
-            return None
-        return self.current[len(self.compared)]
+    kind: str
+    analysis: Analysis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """`axis` is there where buckets are compared or filled; `open_ended`: it only reaches from the first to the last row found.
-    `currency_legs` find out the currency that the question leaves to the rows. `totals` is the plan of the totals row."""
+    """`root` is the last step. `currency_legs` find out the currency that the question leaves to the rows. `totals` is the plan
+    of the totals row."""
 
     question: Question
     names: Names
-    legs: tuple[PlannedLeg, ...]
-    analysis: Analysis | None
-    axis: Axis | None
-    open_ended: bool
+    root: nodes.Present
     currency_legs: tuple[Leg, ...] = ()
     totals: "Plan | None" = None
 
     @property
-    def compares(self) -> bool:
-        return self.question.timing.compare_range is not None
+    def source(self) -> nodes.Merge | nodes.WithinLeg:
+        return next(node for node in nodes.chain(self.root) if isinstance(node, nodes.Merge | nodes.WithinLeg))
 
     @property
-    def fills(self) -> bool:
-        return self.question.timing.fill
+    def legs(self) -> tuple[PlannedLeg, ...]:
+        return self.source.legs
 
     @property
-    def fused(self) -> bool:
-        """One leg's engine may do all of it."""
-        return len(self.legs) == 1 and not self.fills and self.analysis is None
+    def analysis(self) -> Analysis | None:
+        return next((node.analysis for node in nodes.chain(self.root) if isinstance(node, nodes.Analyse)), None)
+
+    @property
+    def fill(self) -> nodes.Fill | None:
+        return next((node for node in nodes.chain(self.root) if isinstance(node, nodes.Fill)), None)
+
+    @property
+    def change(self) -> nodes.Change | None:
+        return next((node for node in nodes.chain(self.root) if isinstance(node, nodes.Change)), None)
 
 
-def plan_of(question: Question, names: Names, analysis: Analysis | None, bounds_of: BoundsOf, *, totals: bool) -> Plan:
+def plan_of(question: Question, names: Names, analysis: NamedAnalysis | None, around: Surroundings, *, totals: bool) -> Plan:
     """The plan. The totals' plan has no dimensions, buckets or conditions on measures.
 
     Raises:
         OutOfBounds: more buckets than an axis may have.
     """
     timing = question.timing
-    legs = [*_legs(question, names, timing.range, bounds_of, compared=False)]
+    legs = [*_legs(question, names, timing.range, around, compared=False)]
     if timing.compare_range is not None:
-        legs += _legs(question, names, timing.compare_range, bounds_of, compared=True)
-    axis = _axis(question, tuple(legs)) if timing.frequency is not None and (timing.fill or timing.compare_range) else None
-    inner = plan_of(_totals_question(question), names, None, bounds_of, totals=False) if totals else None
-    return Plan(question, names, tuple(legs), analysis, axis, timing.range is None, tuple(_currency_legs(question, legs)), inner)
+        legs += _legs(question, names, timing.compare_range, around, compared=True)
+    root = within_leg(_steps(question, tuple(legs), analysis), around)
+    inner = plan_of(_totals_question(question), names, None, around, totals=False) if totals else None
+    return Plan(question, names, root, tuple(_currency_legs(question, legs)), inner)
+
+
+def _steps(question: Question, legs: tuple[PlannedLeg, ...], analysis: NamedAnalysis | None) -> nodes.Present:
+    timing = question.timing
+    axis = _axis(question, legs) if timing.frequency is not None and (timing.fill or timing.compare_range) else None
+    measures = nodes.Measures(nodes.Merge(legs), tuple(asked.name for asked in question.measures))
+    kept = nodes.Having(measures, question.having) if question.having is not None else measures
+    filled = nodes.Fill(kept, axis, timing.range is None) if timing.fill and axis is not None else kept
+    changed = nodes.Change(filled, axis) if timing.compare_range is not None else filled
+    analysed = nodes.Analyse(changed, analysis.kind, analysis.analysis) if analysis is not None else changed
+    return nodes.Present(analysed, question.order, question.offset, question.limit)
+
+
+def within_leg(root: nodes.Present, around: Surroundings) -> nodes.Present:
+    """The pass that moves the steps into the only leg's statement, where nothing needs the workbench and the leg's engine can do
+    them."""
+    *steps, measures, source = nodes.chain(root)
+    if not isinstance(measures, nodes.Measures) or not isinstance(source, nodes.Merge) or len(source.legs) > 1:
+        return root
+    if any(isinstance(step, nodes.Fill | nodes.Change | nodes.Analyse) for step in steps):
+        return root
+    leg = source.legs[0]
+    if not around.finishes(leg.leg.data_source):
+        return root
+    inner = replace(measures, rows=nodes.WithinLeg((leg,)))
+    return replace(root, rows=replace(root.rows, rows=inner) if isinstance(root.rows, nodes.Having) else inner)
 
 
 def _totals_question(question: Question) -> Question:
@@ -101,7 +114,7 @@ def _totals_question(question: Question) -> Question:
     return replace(question, dimensions=(), having=None, timing=timing, order=(), offset=0, limit=1, measures=question.shown)
 
 
-def _legs(question: Question, names: Names, found: Range | None, bounds_of: BoundsOf, *, compared: bool) -> Iterator[PlannedLeg]:
+def _legs(question: Question, names: Names, found: Range | None, around: Surroundings, *, compared: bool) -> Iterator[PlannedLeg]:
     """One leg for each data source and time field that the measures need."""
     groups: dict[tuple[str, TimeField | None], dict[tuple[Measure, Component], None]] = {}
     for asked in question.measures:
@@ -125,7 +138,7 @@ def _legs(question: Question, names: Names, found: Range | None, bounds_of: Boun
             frequency=question.timing.frequency,
             where=question.wheres[source_name],
             bindings=question.bindings[source_name],
-            bounds=_bounds(source, field, span, bounds_of),
+            bounds=_bounds(source, field, span, around),
         )
         yield PlannedLeg(leg, compared, tuple(serves))
 
@@ -139,11 +152,11 @@ def _currency_legs(question: Question, legs: list[PlannedLeg]) -> Iterator[Leg]:
             yield replace(part.leg, components=components, dimensions=(), frequency=None)
 
 
-def _bounds(source: DataSource, field: TimeField | None, span: Span | None, bounds_of: BoundsOf) -> tuple[int, int] | None:
+def _bounds(source: DataSource, field: TimeField | None, span: Span | None, around: Surroundings) -> tuple[int, int] | None:
     if field is None:
         default = source.default_time_field
         field = source.time_fields[default] if default is not None else None
-    return bounds_of(source, field, span) if field is not None else None
+    return around.bounds_of(source, field, span) if field is not None else None
 
 
 def _axis(question: Question, legs: tuple[PlannedLeg, ...]) -> Axis:
@@ -196,40 +209,3 @@ def _check_count(count: int) -> None:
             value=count,
             hint="Ask a shorter range or a coarser frequency.",
         )
-
-
-def describe(plan: Plan, *, fused: bool) -> str:
-    """The plan as an indented tree, the last step first; `fused` says whether the one leg's own statement finishes it."""
-    steps = list(_steps(plan, fused=fused))
-    lines = ["  " * depth + line for depth, line in enumerate(steps)]
-    return "\n".join([*lines, *("  " * len(steps) + line for line in _leg_lines(plan))])
-
-
-def _steps(plan: Plan, *, fused: bool) -> Iterator[str]:
-    question = plan.question
-    order = ", ".join(f"{key.column} {'desc' if key.descending else 'asc'}" for key in question.order) or "default"
-    yield f"Present(order: {order}; offset {question.offset}; limit {question.limit})"
-    if plan.analysis is not None:
-        yield f"Analyse({type(plan.analysis).__name__.lower()}: {', '.join(name for name, _, _ in plan.analysis.columns)})"
-    if plan.axis is not None and plan.fills:
-        yield f"Fill({len(plan.axis.current)} buckets)"
-    if plan.compares:
-        yield "Compare(by ordinal)" if plan.axis is not None else "Compare"
-    if question.having is not None:
-        yield f"Having({words(question.having.node)})"
-    yield f"Measures({', '.join(asked.name for asked in question.measures)})"
-    count = len(plan.legs)
-    yield "Within the leg's own statement:" if fused else f"Merge({count} leg{'s' if count > 1 else ''})"
-
-
-def _leg_lines(plan: Plan) -> Iterator[str]:
-    for part in plan.legs:
-        leg = part.leg
-        groups = [*([leg.frequency.value] if leg.frequency else []), *(str(getattr(each, "name", each)) for each in leg.dimensions)]
-        aggregates = [f"{part.function}({part.argument.text if part.argument else ''})" for part in leg.components]
-        parts = [
-            ", ".join(map(str, aggregates)),
-            f"by {', '.join(groups)}" if groups else "",
-            words(leg.where) if leg.where else "",
-        ]
-        yield f"Leg({leg.data_source.name}{', compared' if part.compared else ''}: {'; '.join(each for each in parts if each)})"
