@@ -41,14 +41,14 @@ test-fast: build/.installed ## the inner loop: without what takes seconds
 	@$(PYTEST) -n $(WORKERS) --dist loadgroup -m 'not slow and not real'
 
 lint: build/.installed ## format, lint, types, import contracts
-	@$(BIN)/ruff format --check --quiet src tests bench
-	@$(BIN)/ruff check --quiet src tests bench
+	@$(BIN)/ruff format --check --quiet src tests bench docs
+	@$(BIN)/ruff check --quiet src tests bench docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
 format: build/.installed ## put the code in its format
-	@$(BIN)/ruff format src tests bench
-	@$(BIN)/ruff check --fix src tests bench
+	@$(BIN)/ruff format src tests bench docs
+	@$(BIN)/ruff check --fix src tests bench docs
 
 bench: build/.installed ## speed beside the raw engine and a peer (ONLY=name)
 	@$(BIN)/python -m bench $(ONLY)
