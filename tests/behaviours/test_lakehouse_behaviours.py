@@ -360,6 +360,69 @@ def test_snapshots_seen_by_one_opener_are_seen_by_another(
     other.close()
 
 
+# Once, and never after it was given up
+
+
+def test_a_run_that_is_staged_twice_is_committed_once(with_sales: Lakehouse) -> None:
+    first, again = (with_sales.stage("sales", sales(sale("acme", "b1")), "one") for _ in range(2))
+    committed = with_sales.append(first)
+    load(with_sales, "two", sale("acme", "b2"))
+    assert with_sales.append(again).snapshot_id == committed.snapshot_id
+    assert with_sales.append(first).snapshot_id == committed.snapshot_id
+    assert baskets(with_sales, with_sales.current("sales")) == ["b1", "b2"]
+    assert len(data_files(with_sales)) == 2, "what was staged again is removed, what was committed stays"
+
+
+def test_a_replace_of_a_run_that_was_committed_undoes_nothing_later(with_sales: Lakehouse) -> None:
+    load(with_sales, "zero", sale("acme", "b0"), sale(same_bucket("acme"), "kept"))
+    committed = with_sales.replace(with_sales.stage("sales", sales(sale("acme", "b1")), "one"), ACME, None)
+    with_sales.replace(with_sales.stage("sales", sales(sale("acme", "b2")), "two"), ACME, None)
+    files = data_files(with_sales)
+    again = with_sales.stage("sales", sales(sale("acme", "b1")), "one")
+    assert with_sales.replace(again, ACME, None).snapshot_id == committed.snapshot_id
+    assert baskets(with_sales, with_sales.current("sales")) == ["b2", "kept"]
+    assert data_files(with_sales) == files
+
+
+@pytest.mark.parametrize("how", ["append", "replace"])
+def test_an_attempt_that_was_given_up_can_not_be_committed(with_sales: Lakehouse, how: str) -> None:
+    slow, other = (
+        replace(with_sales.stage("sales", sales(sale("acme", "b1")), "staged"), run="one", attempt=attempt) for attempt in "ab"
+    )
+    assert with_sales.give_up("sales", "one", "a") is True
+    assert with_sales.give_up("sales", "one", "a") is True
+    assert with_sales.find_run("sales", "one") is None
+    with pytest.raises(Conflict, match="'one'"):
+        with_sales.append(slow) if how == "append" else with_sales.replace(slow, ACME, None)
+    with_sales.discard(slow)
+    assert baskets(with_sales, with_sales.append(other)) == ["b1"]
+    assert with_sales.give_up("sales", "one", "b") is False
+
+
+def test_what_lies_in_a_table_stays_when_an_attempt_is_given_up(with_sales: Lakehouse) -> None:
+    load(with_sales, "one", sale("acme", "b1"))
+    with_sales.give_up("sales", "two", "a")
+    assert baskets(with_sales, with_sales.current("sales")) == ["b1"]
+    assert baskets(with_sales, load(with_sales, "three", sale("acme", "b2"))) == ["b1", "b2"]
+
+
+def test_giving_up_what_is_about_to_be_committed_at_once_leaves_one_truth(with_sales: Lakehouse) -> None:
+    def commit(staged: Any) -> bool:
+        try:
+            with_sales.append(staged)
+        except Conflict:
+            return False
+        return True
+
+    for n in range(4):
+        staged = replace(with_sales.stage("sales", sales(sale("acme", f"b{n}")), f"run{n}"), attempt=f"a{n}")
+        with ThreadPoolExecutor(2) as pool:
+            committed = pool.submit(commit, staged)
+            given_up = pool.submit(with_sales.give_up, "sales", f"run{n}", f"a{n}")
+        there = f"b{n}" in baskets(with_sales, with_sales.current("sales"))
+        assert (committed.result(), given_up.result()) == (there, not there)
+
+
 # Several at once
 
 

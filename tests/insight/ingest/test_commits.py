@@ -15,7 +15,7 @@ from jangbu.insight.ingest.contracts import LoadMode, LoadResult
 from jangbu.insight.ingest.facade import Ingest
 from jangbu.insight.ingest.lease import LEASE, kept
 from jangbu.insight.ingest.tables import load_intents
-from jangbu.kernel.errors import Unavailable
+from jangbu.kernel.errors import Conflict, Unavailable
 
 A, B = sales(("apple", "1", day(1))), sales(("bread", "1", day(2)))
 
@@ -204,23 +204,67 @@ def test_two_recoveries_at_once_finish_a_load_once(place: Place) -> None:
     assert len(place.events()) == 1
 
 
-def test_a_process_that_stood_still_and_then_committed_is_told_of(place: Place) -> None:
-    """It was given up, another load came between, and its rows are in the table all the same: there is a version for them, and the
-    other's content isn't taken for the last."""
-    clock = MovableClock()
+def standing_still(place: Place, clock: MovableClock, meanwhile: Callable[[Ingest], Any], method: str = "append") -> Ingest:
+    """Its process stops for an hour exactly between intent and commit; others give it up and go on."""
 
-    def stand_still(*arguments: Any) -> Any:
+    def commit(*arguments: Any) -> Any:
         clock.forward(hours=1)
-        replace(ingest_with(place, clock), B)
-        return place.lakehouse.replace(*arguments)
+        meanwhile(ingest_with(place, clock))
+        return getattr(place.lakehouse, method)(*arguments)
 
+    return ingest_with(place, clock, **{method: commit})
+
+
+def test_what_was_given_up_and_replaced_by_others_is_not_committed(place: Place) -> None:
     def replace(ingest: Ingest, rows: Any) -> LoadResult:
         return ingest.load(SALES, tenant=SHOP, batches=rows, mode=LoadMode.REPLACE, span=days(1, 10))
 
-    assert replace(ingest_with(place, clock, replace=stand_still), A).version == 2
+    clock = MovableClock()
+    with pytest.raises(Conflict, match="given up"):
+        replace(standing_still(place, clock, lambda ingest: replace(ingest, B), "replace"), A)
+    assert (place.products(), place.version(), place.data_files()) == (["bread"], 1, 1)
+    assert replace(ingest_with(place, clock), A).version == 2
     assert place.products() == ["apple"]
-    assert replace(ingest_with(place, clock), B).changed is True
-    assert place.products() == ["bread"]
+
+
+def test_an_append_that_others_gave_up_and_did_again_is_there_once(place: Place) -> None:
+    clock = MovableClock()
+    result = append(standing_still(place, clock, lambda ingest: append(ingest, A)), A)
+    assert (place.products(), place.version(), len(place.events())) == (["apple"], 1, 1)
+    assert result.version == 1
+    assert place.data_files() == 1, "what the one that stood still had staged is removed"
+
+
+def test_an_append_that_was_given_up_and_not_done_again_says_so(place: Place) -> None:
+    clock = MovableClock()
+    with pytest.raises(Conflict, match="given up"):
+        append(standing_still(place, clock, Ingest.recover), A)
+    assert (place.products(), place.version(), place.data_files()) == ([], 0, 0)
+    assert append(ingest_with(place, clock), A).changed is True
+    assert place.products() == ["apple"]
+
+
+def test_who_finds_the_run_committed_but_not_yet_recorded_by_others_is_told_to_wait(place: Place) -> None:
+    clock = MovableClock()
+
+    def commit_only(ingest: Ingest) -> None:
+        ingest.recover()
+        left_open(place, clock, committed=True)
+
+    with pytest.raises(Unavailable, match="about to end"):
+        append(standing_still(place, clock, commit_only), A)
+    clock.forward(hours=1)
+    assert [done.finished for done in ingest_with(place, clock).recover()] == [True]
+    assert (place.products(), place.version()) == (["apple"], 1)
+
+
+def test_a_commit_that_happens_just_before_it_is_given_up_is_finished(place: Place) -> None:
+    clock = MovableClock()
+    left_open(place, clock, committed=True)
+    clock.forward(hours=1)
+    too_early = ingest_with(place, clock, find_run=lambda *_: None)
+    assert [done.finished for done in too_early.recover()] == [True]
+    assert place.version() == 1
 
 
 def _attempt(place: Place) -> str:

@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from ingest_place import CALENDAR, SALES, SHOP, LakehouseWith, Place, data_source, day
+from ingest_place import CALENDAR, SALES, SHOP, LakehouseWith, MovableClock, Place, data_source, day
 
 from jangbu.insight.ingest import spooling
 from jangbu.insight.ingest.facade import Ingest
-from jangbu.kernel.errors import LoadError
+from jangbu.kernel.errors import Conflict, LoadError
 from jangbu.kernel.types import FieldType
 
 EVERYTHING = data_source("everything", {"tenant": FieldType.TEXT, **{type_.value: type_ for type_ in FieldType}})
@@ -142,6 +142,26 @@ def test_a_flush_that_fails_gives_its_rows_back(place: Place) -> None:
         broken.flush_spool(SALES)
     assert place.data_files() == 0
     assert [result.rows for result in place.ingest.flush_spool(SALES)] == [1]
+
+
+def test_rows_of_a_flush_that_was_given_up_are_loaded_by_the_next_alone(place: Place) -> None:
+    """The next has more rows, so it is another run: the marker alone wouldn't tell that the first one's rows are in it."""
+    clock = MovableClock()
+    place.ingest.spool(SALES, [row("a")])
+
+    def commit(*arguments: Any) -> Any:
+        clock.forward(hours=1)
+        other = Ingest(place.database, place.lakehouse, clock)
+        other.recover()
+        other.spool(SALES, [row("b")])
+        assert [result.rows for result in other.flush_spool(SALES)] == [2]
+        return place.lakehouse.append(*arguments)
+
+    stood_still = Ingest(place.database, LakehouseWith(place.lakehouse, append=commit), clock)  # type: ignore[arg-type]
+    with pytest.raises(Conflict, match="given up"):
+        stood_still.flush_spool(SALES)
+    assert (place.products(), place.version(), place.data_files()) == (["a", "b"], 1, 1)
+    assert place.ingest.flush_spool(SALES) == ()
 
 
 def test_rows_taken_by_another_flush_meanwhile_are_left_to_it(place: Place) -> None:

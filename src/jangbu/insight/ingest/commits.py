@@ -9,7 +9,6 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -85,6 +84,10 @@ class Commits:
             return None
         first = intents[0]
         finished = self._happened(first)
+        if not finished:
+            if not self.is_abandoned(first, now):
+                return None
+            finished = not self._give_up(first)
         if finished:
             self._finish(intents)
         elif not self._drop(attempt, abandoned_by=now):
@@ -97,6 +100,13 @@ class Commits:
         except NotFound:
             return False
 
+    def _give_up(self, intent: Intent) -> bool:
+        """Whether it didn't happen; then it can't any more, though its process may only stand still."""
+        try:
+            return self._lakehouse.give_up(intent.lakehouse_table, intent.run, intent.attempt)
+        except NotFound:
+            return True
+
     def _is_open(self, attempt: str) -> bool:
         with self._database.reading() as connection:
             return bool(repository.open_intents(connection, attempt))
@@ -105,10 +115,7 @@ class Commits:
         run, attempt = intents[0].run, intents[0].attempt
         with self._database.transaction() as work:
             if not repository.close_intents(work.connection, attempt):
-                done = repository.loads_of_run(work.connection, run)
-                if done:
-                    return tuple(result_of(load, changed=True) for load in done)
-                intents = [_belated(intent) for intent in intents]
+                return _finished_by_others(repository.loads_of_run(work.connection, run), intents[0])
             work.connection.execute(delete(spool).where(spool.c.attempt == attempt))
             return tuple(self._record(work, intent) for intent in intents)
 
@@ -133,10 +140,11 @@ def _are_abandoned(intents: Sequence[Intent], now: datetime) -> bool:
     return any(intent.lease_ends_at <= now or is_dead(intent.owner) for intent in intents)
 
 
-def _belated(intent: Intent) -> Intent:
-    """An intent whose process stood still for so long that it was given up, and that went on to commit: rows are in the table, so
-    there is a version to tell of. Others may have committed since, so its content may not pass for the last."""
-    return replace(intent, key=replace(intent.key, content=""))
+def _finished_by_others(done: Sequence[Load], intent: Intent) -> tuple[LoadResult, ...]:
+    """What the recovery, or another attempt after this one was given up, has recorded of the run."""
+    if not done:
+        raise Unavailable(f"Another load of the same rows of {intent.key.data_source!r} is about to end.", retry_after=1)
+    return tuple(result_of(load, changed=True) for load in done)
 
 
 def result_of(load: Load, *, changed: bool) -> LoadResult:

@@ -84,7 +84,7 @@ class Loader:
         if isinstance(opened, LoadResult):
             self._lakehouse.discard(staged)
             return opened
-        return self._commits.commit([opened], replace(staged, run=opened.run), self._change(order))[0]
+        return self._commits.commit([opened], replace(staged, run=opened.run, attempt=opened.attempt), self._change(order))[0]
 
     def done(self, order: LoadOrder) -> LoadResult | None:
         """What had been loaded, where doing it again would change nothing."""

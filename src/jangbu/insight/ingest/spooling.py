@@ -53,7 +53,9 @@ class Spool:
                 self._lakehouse.discard(staged)
                 raise
             if intents:
-                return self._commits.commit(intents, replace(staged, run=intents[0].run), self._lakehouse.append)
+                return self._commits.commit(
+                    intents, replace(staged, run=intents[0].run, attempt=intents[0].attempt), self._lakehouse.append
+                )
             self._lakehouse.discard(staged)
         return ()
 

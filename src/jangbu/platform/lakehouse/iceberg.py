@@ -4,7 +4,7 @@ The catalog may be shared by several processes. Every table is ours alone: each 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -101,8 +101,7 @@ class IcebergLakehouse:
     def append(self, staged: Staged) -> Snapshot:
         from jangbu.platform.lakehouse.tables import commits
 
-        files = _files(staged)
-        return self._commit(staged.table, lambda table: commits.append(table, files, staged.run))
+        return self._commit(staged, lambda table: commits.append(table, _files(staged), staged.run))
 
     def replace(self, staged: Staged, tenant: TenantId | None, span: TimeRange | None) -> Snapshot:
         from jangbu.platform.lakehouse.tables import commits
@@ -113,8 +112,19 @@ class IcebergLakehouse:
         if (tenant is None) != (layout.tenant is None):
             raise ValueError(f"The table {staged.table!r} is {'shared' if layout.tenant is None else 'of tenants'}: {tenant!r}.")
         within = span_of(span, layout, staged.table) if span is not None else None
-        files = _files(staged)
-        return self._commit(staged.table, lambda table: commits.replace(table, files, staged.run, tenant, within))
+        return self._commit(staged, lambda table: commits.replace(table, _files(staged), staged.run, tenant, within))
+
+    def give_up(self, table: str, run: str, attempt: str) -> bool:
+        from jangbu.platform.lakehouse.tables import commits
+        from jangbu.platform.lakehouse.tables.guard import AlreadyCommitted
+
+        try:
+            self._change(Staged(table, run, 0, (), attempt), lambda loaded: commits.give_up(loaded, attempt))
+        except AlreadyCommitted:
+            return False
+        except Conflict:
+            return True  # it was given up before
+        return True
 
     def discard(self, staged: Staged) -> None:
         """Raises Conflict where the run was committed: its files belong to snapshots."""
@@ -127,13 +137,11 @@ class IcebergLakehouse:
         remove_files(self._table(staged.table), (file.file_path for file in _files(staged)))
 
     def find_run(self, table: str, run: str) -> Snapshot | None:
-        from jangbu.platform.lakehouse.tables.commits import MARKER
+        from jangbu.platform.lakehouse.tables.guard import MARKER, last_with
 
         loaded = self._table(table)
-        for snapshot in reversed(loaded.metadata.snapshots):
-            if snapshot.summary is not None and snapshot.summary[MARKER] == run:
-                return Snapshot(table, loaded.metadata_location, snapshot.snapshot_id)
-        return None
+        found = last_with(loaded, MARKER, run)
+        return None if found is None else Snapshot(table, loaded.metadata_location, found.snapshot_id)
 
     def current(self, table: str) -> Snapshot:
         return _snapshot(self._table(table), table)
@@ -155,10 +163,24 @@ class IcebergLakehouse:
     def close(self) -> None:
         self._catalog.close()
 
-    def _commit(self, name: str, change: "Any") -> Snapshot:
-        from jangbu.platform.lakehouse.tables.commits import with_retries
+    def _commit(self, staged: Staged, change: "Callable[[Table], Table]") -> Snapshot:
+        from jangbu.platform.lakehouse.tables.commits import remove_unused
+        from jangbu.platform.lakehouse.tables.guard import AlreadyCommitted
 
-        return _snapshot(with_retries(lambda: change(self._catalog.load_table((NAMESPACE, name))), name), name)
+        try:
+            return _snapshot(self._change(staged, change), staged.table)
+        except AlreadyCommitted as committed:
+            remove_unused(committed, _files(staged))
+            return Snapshot(staged.table, committed.table.metadata_location, committed.snapshot.snapshot_id)
+
+    def _change(self, staged: Staged, change: "Callable[[Table], Table]") -> "Table":
+        from jangbu.platform.lakehouse.tables.commits import with_retries
+        from jangbu.platform.lakehouse.tables.guard import GuardedTable
+
+        def attempt() -> "Table":
+            return change(GuardedTable(self._catalog.load_table((NAMESPACE, staged.table)), staged.run, staged.attempt))
+
+        return with_retries(attempt, staged.table)
 
     def _table(self, name: str) -> "Table":
         """The newest metadata of a table, read again only where its pointer has moved."""

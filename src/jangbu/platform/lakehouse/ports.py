@@ -77,12 +77,16 @@ class TableFiles:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """Files written for one run and not yet committed. `handle` belongs to the adapter."""
+    """Files written for one run and not yet committed. `handle` belongs to the adapter.
+
+    `run` and `attempt` may be set by `dataclasses.replace` before the commit: which run it is may only be known once the rows were
+    seen. `attempt` tells one try of a run from another (see `give_up`); '' is one that nobody gives up."""
 
     table: str
     run: str
     rows: int
     handle: object
+    attempt: str = ""
 
 
 class Lakehouse(Protocol):
@@ -103,11 +107,21 @@ class Lakehouse(Protocol):
         """
 
     def append(self, staged: Staged) -> Snapshot:
-        """Commit the staged files, with the run's marker in the snapshot's summary."""
+        """Commit the staged files, with the run's marker in the snapshot's summary.
+
+        A run is committed once: where its marker is in the table already, however shortly before, nothing is changed, and its
+        snapshot returned. The same goes for `replace`.
+
+        Raises:
+            Conflict: the attempt was given up; nothing is changed.
+        """
 
     def replace(self, staged: Staged, tenant: TenantId | None, span: TimeRange | None) -> Snapshot:
         """In one commit, drop the rows of `tenant` (every row of a shared table) within `span` (None: at any time) and add the
-        staged files; both snapshots that this makes carry the marker."""
+        staged files; both snapshots that this makes carry the marker. As `append` otherwise."""
+
+    def give_up(self, table: str, run: str, attempt: str) -> bool:
+        """Whether the run isn't in the table: then this attempt of it can't commit any more, though it be in the midst of it."""
 
     def discard(self, staged: Staged) -> None:
         """Remove staged files that were not committed."""

@@ -4,7 +4,7 @@ A commit that meets another is planned again from the newest snapshot, a bounded
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import sleep
 from typing import IO, Any, TypeVar, cast
 
@@ -20,13 +20,13 @@ from pyiceberg.table import Table
 from pyiceberg.types import StringType
 from sqlalchemy.exc import OperationalError
 
-from jangbu.kernel.errors import Unavailable, Unsupported
+from jangbu.kernel.errors import Conflict, Unavailable, Unsupported
+from jangbu.platform.lakehouse.tables.guard import GIVEN_UP, MARKER, AlreadyCommitted
 from jangbu.platform.lakehouse.tables.layout import DAY, Layout, layout_of
 from jangbu.platform.lakehouse.tables.planning import time_bounds
 from jangbu.platform.lakehouse.tables.spans import Span
-from jangbu.platform.lakehouse.tables.writing import FileWriter, Part, is_date, parts, time_micros
+from jangbu.platform.lakehouse.tables.writing import FileWriter, Part, is_date, parts, remove_files, time_micros
 
-MARKER = "jangbu.run"
 ATTEMPTS, WAIT = 12, 0.05
 """How often a commit is planned anew, and seconds (doubled up to 64 times, with jitter) between."""
 
@@ -58,6 +58,22 @@ def append(table: Table, files: tuple[DataFile, ...], run: str) -> Table:
     return transaction.commit_transaction()
 
 
+def give_up(table: Table, attempt: str) -> Table:
+    """One snapshot more, without rows; see `GuardedTable`."""
+    transaction = table.transaction()
+    with transaction.update_snapshot(snapshot_properties={GIVEN_UP: attempt}).fast_append():
+        pass
+    return transaction.commit_transaction()
+
+
+def remove_unused(committed: AlreadyCommitted, files: Iterable[DataFile]) -> None:
+    """Remove files that were written for a run and that its commit, which was another's, doesn't hold."""
+    table = committed.table
+    manifests = committed.snapshot.manifests(table.io)
+    used = {entry.data_file.file_path for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)}
+    remove_files(table, (file.file_path for file in files if file.file_path not in used))
+
+
 def replace(table: Table, files: tuple[DataFile, ...], run: str, tenant: str | None, span: Span | None) -> Table:
     """Drop the rows of `tenant` within `span` and add the files, in one commit.
 
@@ -66,6 +82,7 @@ def replace(table: Table, files: tuple[DataFile, ...], run: str, tenant: str | N
     layout = layout_of(table)
     predicate = _predicate(layout, tenant, span)
     writer = FileWriter(table)
+    kept: list[DataFile] = []
     try:
         dropped, kept = _plan(table, layout, predicate, writer, tenant, span)
         transaction = table.transaction()
@@ -81,8 +98,11 @@ def replace(table: Table, files: tuple[DataFile, ...], run: str, tenant: str | N
                 for file in files:
                     producer.append_data_file(file)
         return transaction.commit_transaction()
-    except (CommitFailedException, ValidationException, OperationalError):
+    except (CommitFailedException, ValidationException, OperationalError, Conflict):
         writer.remove()
+        raise
+    except AlreadyCommitted as committed:
+        remove_unused(committed, kept)
         raise
 
 

@@ -9,7 +9,6 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyiceberg.io.fileformat import FileFormatFactory
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table
@@ -20,6 +19,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from jangbu.kernel.types import FieldType
 from jangbu.platform.lakehouse.tables.casting import cast_rows
 from jangbu.platform.lakehouse.tables.layout import DAY, Layout, bucket_of, layout_of
+from jangbu.platform.lakehouse.tables.parquet import write_file
 
 CHUNK_ROWS, CHUNK_BYTES = 2_000_000, 512_000_000
 """What is sorted at once; it bounds the memory of a load and a file's size."""
@@ -66,10 +66,7 @@ class FileWriter:
         path = self._table.location_provider().new_data_location(f"{uuid4()}.parquet", key)
         output = self._table.io.new_output(path)
         self._paths.append(path)
-        schema = self._table.schema()
-        writer = FileFormatFactory.get(FileFormat.PARQUET).create_writer(output, schema, self._table.metadata.properties)
-        with writer:
-            writer.write(part.rows.cast(self.layout.parquet))
+        statistics = write_file(output, part.rows, self.layout, self._table)
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=path,
@@ -80,7 +77,7 @@ class FileWriter:
             spec_id=self._table.metadata.default_spec_id,
             equality_ids=None,
             key_metadata=None,
-            **writer.result().to_serialized_dict(),
+            **statistics.to_serialized_dict(),
         )
 
     def remove(self) -> None:
