@@ -2,22 +2,24 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table import Transaction
 from sqlalchemy.exc import OperationalError
 
-from jangbu.kernel.errors import Unavailable, Unsupported
+from jangbu.kernel.errors import Conflict, Unavailable, Unsupported
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.lakehouse.iceberg import IcebergLakehouse, open_lakehouse
-from jangbu.platform.lakehouse.ports import TableColumn, TableSpec
+from jangbu.platform.lakehouse.ports import Snapshot, Staged, TableColumn, TableSpec
 from jangbu.platform.lakehouse.tables import commits
 
 NOTES = TableSpec("notes", (TableColumn("tenant", FieldType.TEXT), TableColumn("note", FieldType.TEXT)))
@@ -58,6 +60,72 @@ def test_a_conflict_is_planned_again_and_its_rewritten_files_are_removed(
     assert failures == []
     assert sorted(row for path in planned for row in pq.ParquetFile(path).read().column("note").to_pylist()) == ["kept", "new"]
     assert len(set(tmp_path.rglob("*.parquet")) - planned) == 1, "the file of the first snapshot"
+
+
+Change = Callable[[IcebergLakehouse, Staged], Snapshot]
+CHANGES: list[Change] = [IcebergLakehouse.append, lambda lakehouse, staged: lakehouse.replace(staged, ACME, None)]
+
+
+def while_committing(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Something that happens just before the next commit reaches the catalog, which then finds the table changed."""
+    commit = SqlCatalog.commit_table
+
+    def late(*arguments: Any) -> Any:
+        monkeypatch.setattr(SqlCatalog, "commit_table", commit)
+        do()
+        return commit(*arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", late)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_run_that_another_commits_in_the_midst_of_its_commit_is_committed_once(
+    lakehouse: IcebergLakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    """PyIceberg tries again by itself then, from newer metadata."""
+    lakehouse.append(lakehouse.stage("notes", notes(("acme", "old"), (TWIN, "kept")), "zero"))
+    mine, other = (lakehouse.stage("notes", notes(("acme", "new")), "one") for _ in range(2))
+    while_committing(monkeypatch, lambda: change(lakehouse, other))
+    found = change(lakehouse, mine)
+    assert found == lakehouse.current("notes") == lakehouse.find_run("notes", "one")
+    planned = {Path(file.path) for file in lakehouse.files(found, None, None).files}
+    read = sorted(row for path in planned for row in pq.ParquetFile(path).read().column("note").to_pylist())
+    assert read == (["kept", "new"] if change is CHANGES[1] else ["kept", "new", "old"])
+    assert len(set(tmp_path.rglob("*.parquet")) - planned) == (change is CHANGES[1]), "the file of the first snapshot"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_attempt_that_is_given_up_in_the_midst_of_its_commit_changes_nothing(
+    lakehouse: IcebergLakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    first = lakehouse.append(lakehouse.stage("notes", notes(("acme", "old"), (TWIN, "kept")), "zero"))
+    staged = replace(lakehouse.stage("notes", notes(("acme", "new")), "one"), attempt="a")
+    while_committing(monkeypatch, lambda: lakehouse.give_up("notes", "one", "a"))
+    with pytest.raises(Conflict, match="given up"):
+        change(lakehouse, staged)
+    lakehouse.discard(staged)
+    assert lakehouse.files(lakehouse.current("notes"), None, None).files == lakehouse.files(first, None, None).files
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_commit_whose_answer_was_lost_is_found_with_its_files(
+    lakehouse: IcebergLakehouse, monkeypatch: pytest.MonkeyPatch, change: Change
+) -> None:
+    lakehouse.append(lakehouse.stage("notes", notes(("acme", "old"), (TWIN, "kept")), "zero"))
+    commit = SqlCatalog.commit_table
+
+    def lost(*arguments: Any) -> Any:
+        monkeypatch.setattr(SqlCatalog, "commit_table", commit)
+        commit(*arguments)
+        raise CommitFailedException("no answer")
+
+    staged = lakehouse.stage("notes", notes(("acme", "new")), "one")
+    monkeypatch.setattr(SqlCatalog, "commit_table", lost)
+    found = change(lakehouse, staged)
+    assert found == lakehouse.current("notes")
+    files = [Path(file.path) for file in lakehouse.files(found, None, None).files]
+    assert sorted(row for path in files for row in pq.ParquetFile(path).read().column("note").to_pylist())[:2] == ["kept", "new"]
 
 
 def test_a_commit_that_never_finds_a_moment_says_so(lakehouse: IcebergLakehouse, monkeypatch: pytest.MonkeyPatch) -> None:
