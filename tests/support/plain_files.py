@@ -72,8 +72,8 @@ class PlainFiles:
 
     # What the dashboards ask of the access context, the ingest context and the lakehouse
 
-    def tenant(self, name: TenantId) -> Tenant:
-        return Tenant(name, str(name), self.zone, "USD", self.now)
+    def tenants_named(self, names: tuple[TenantId, ...]) -> tuple[Tenant, ...]:
+        return tuple(Tenant(name, str(name), self.zone, "USD", self.now) for name in names)
 
     def versions(self, _tenants: object, _sources: object) -> dict[Any, Any]:
         return {}

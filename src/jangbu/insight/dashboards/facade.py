@@ -138,7 +138,7 @@ class Dashboards:
     def _asked(self, tenant_ids: tuple[TenantId, ...], request: QueryRequest) -> _Asked:
         if not tenant_ids:
             raise InvalidRequest("The key holds no tenant.", path="/tenants")
-        tenants = [self._access.tenant(tenant) for tenant in tenant_ids]
+        tenants = self._access.tenants_named(tenant_ids)
         catalog = self._catalog.catalog_for(tenant_ids)
         analysis = self._analysis(request)
         question = question_of(request, catalog, tenants, [name for name, _, _ in analysis.columns] if analysis else ())

@@ -181,6 +181,8 @@ def _time_fields(
 ) -> Mapping[tuple[str, str], TimeField | None]:
     """Each simple measure's time field, checked against what is asked of it."""
     asked = request.time.field if request.time is not None else None
+    if asked is not None:
+        _check_time_field(asked, [catalog.data_sources[name] for name in _names(request.data_source)])
     found: dict[tuple[str, str], TimeField | None] = {}
     is_timed = timing.range is not None or timing.frequency is not None
     for measure in needed:
@@ -194,6 +196,19 @@ def _time_fields(
             _check_grain(chosen, timing, tenants)
         found[measure.data_source, measure.name] = chosen if is_timed else None
     return found
+
+
+def _names(asked: str | list[str]) -> list[str]:
+    return [asked] if isinstance(asked, str) else asked
+
+
+def _check_time_field(asked: str, sources: Sequence[DataSource]) -> None:
+    """A time field that names its data source has to be there, or it would be left out in silence."""
+    if "." not in asked:
+        return
+    known = [f"{source.name}.{field}" for source in sources for field in source.time_fields]
+    if asked not in known:
+        raise unknown_name("time field", asked, known, path="/time/field")
 
 
 def _is_for(asked: str | None, source: DataSource) -> bool:
