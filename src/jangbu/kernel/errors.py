@@ -42,6 +42,8 @@ class _Missing:
 MISSING: Final[Any] = _Missing()
 _SHOWN = 200
 """Characters of a bad value that an error repeats; a longer one is cut."""
+_SAID = 1_000
+"""Characters of a detail, which may hold bad values in its sentence."""
 
 
 class JangbuError(Exception):
@@ -60,8 +62,8 @@ class JangbuError(Exception):
         known: Iterable[str] = (),
         hint: str | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.detail = detail
+        self.detail = detail if len(detail) <= _SAID else detail[:_SAID] + "…"
+        super().__init__(self.detail)
         self.path = path
         self.value = value
         self.known = tuple(known)

@@ -30,6 +30,7 @@ def create_app(application: "Application") -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # the address to go to would be made of the Host header, which is the client's to choose
         responses=documents.problems(),  # type: ignore[arg-type]  # FastAPI wants int | str keys, and dict is invariant
     )
     app.state.api = Api(application, Workers(application.settings.request_threads))
