@@ -1,5 +1,6 @@
 """Around every request: an id, one line in the log, its count and time, and an answer to what nobody foresaw."""
 
+import asyncio
 import re
 from time import perf_counter
 from typing import Final
@@ -45,6 +46,10 @@ class _Observed:
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         try:
             await app(self._scope, receive, self._send)
+        except asyncio.CancelledError:
+            # The server is stopping, and this took longer than it waits. The task ends here: nobody above awaits it.
+            if self._status == 499:
+                await problems.stopping(self._scope["request_id"])(self._scope, receive, self._send)
         except Exception:
             _log.exception("unforeseen error")
             if self._status != 499:

@@ -48,6 +48,11 @@ def unforeseen(request_id: str) -> Response:
     return problem(JangbuError("An exception that nobody foresaw."), request_id)
 
 
+def stopping(request_id: str) -> Response:
+    """The answer to a question that was interrupted because the server ends."""
+    return problem(Unavailable("The server is stopping; the question was interrupted.", retry_after=5), request_id)
+
+
 def respond(body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     # A lone surrogate, legal in JSON's text but not in UTF-8, is written as the escape that it came as.
     content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")

@@ -43,9 +43,9 @@ class DuckDBEmitter(StandardEmitter):
         from sqlglot import exp
 
         below = exp.Case().when(exp.paren(micros.copy()) < 0, exp.Literal.number(width - 1)).else_(exp.Literal.number(0))
-        shifted = exp.paren(exp.Sub(this=exp.paren(micros), expression=below))
-        units = exp.paren(exp.IntDiv(this=shifted, expression=exp.Literal.number(width)))
-        return exp.paren(exp.Mul(this=units, expression=exp.Literal.number(width)))
+        shifted = exp.paren(exp.Sub(this=exp.paren(micros, copy=False), expression=below), copy=False)
+        units = exp.paren(exp.IntDiv(this=shifted, expression=exp.Literal.number(width)), copy=False)
+        return exp.paren(exp.Mul(this=units, expression=exp.Literal.number(width)), copy=False)
 
     def instant_of(self, micros: "exp.Expr") -> "exp.Expr":
         return call("make_timestamptz", micros)
@@ -71,7 +71,7 @@ class DuckDBEmitter(StandardEmitter):
     def _days_before(self, day: "exp.Expr", days: "exp.Expr") -> "exp.Expr":
         from sqlglot import exp
 
-        return exp.paren(exp.Sub(this=exp.paren(day), expression=cast(days, "int")))
+        return exp.paren(exp.Sub(this=exp.paren(day, copy=False), expression=cast(days, "int")), copy=False)
 
 
 class DuckDBEngine:

@@ -16,7 +16,6 @@ from jangbu.insight.dashboards.data_layer.arrow import arrow_type, bucket_type, 
 from jangbu.insight.dashboards.data_layer.pins import Pins
 from jangbu.insight.dashboards.data_layer.servers import Servers
 from jangbu.insight.dashboards.query_layer.leg import TENANT, TIME
-from jangbu.insight.dashboards.query_layer.zones import instant_at
 from jangbu.kernel.types import FieldType
 from jangbu.platform.engines.ports import CancelToken, Engine, Scan, Statement
 
@@ -112,8 +111,7 @@ def _axis_scans(plan: Plan) -> Iterator[Scan]:
     type_ = bucket_type(plan.legs[0].leg)
 
     def column(buckets: tuple[Any, ...]) -> "pa.Array[Any]":
-        values = buckets if pa.types.is_date(type_) else [instant_at(each) for each in buckets]
-        return pa.array(values, type_)
+        return pa.array(buckets, type_) if pa.types.is_date(type_) else pa.array(buckets, pa.int64()).cast(type_)
 
     if plan.fill is not None:
         yield Scan(finishing.AXIS, ("bucket",), rows=pa.table({"bucket": column(plan.fill.axis.current)}))

@@ -70,8 +70,8 @@ class _Compiler:
     def compile(self) -> CompiledLeg:
         leg = self.leg
         self.used[""] = {}
-        keys = [exp.alias_(key, name, quoted=True) for name, key in self._keys()]
-        values = [exp.alias_(self._aggregate(part), f"c{index}", quoted=True) for index, part in enumerate(leg.components)]
+        keys = [_as(key, name) for name, key in self._keys()]
+        values = [_as(self._aggregate(part), f"c{index}") for index, part in enumerate(leg.components)]
         where = self._where()
         select = exp.Select(expressions=[*keys, *values])
         select.set("from_", exp.From(this=_relation(leg.data_source.name, _BASE)))
@@ -185,12 +185,12 @@ class _Compiler:
         self.looked_up.add(name)
         value = self._expression(dimension.expression)
         holds = predicate(leaf, bound, value, inverted, self.emitter)
-        matching = exp.and_(self._on(relation), holds)
+        matching = exp.and_(self._on(relation), holds, copy=False)
         inner = exp.Select(expressions=[exp.Literal.number(1)])
         inner.set("from_", exp.From(this=_relation(relation.data_source, _alias(name))))
         inner.set("where", exp.Where(this=matching))
         exists = exp.Exists(this=inner)
-        return exp.not_(exists) if negated != inverted else exists
+        return exp.Not(this=exists) if negated != inverted else exists
 
     # Relations
 
@@ -235,6 +235,10 @@ class _Compiler:
             needs.setdefault(source.name, (source, {}))[1].update(columns)
         for source, columns in needs.values():
             yield ScanNeed(source, tuple(columns) or (next(iter(source.columns)),))
+
+
+def _as(value: exp.Expr, name: str) -> exp.Alias:
+    return exp.Alias(this=value, alias=exp.to_identifier(name, quoted=True))
 
 
 def _alias(relation: str) -> str:

@@ -29,14 +29,15 @@ def predicate(leaf: Leaf, bound: BoundLeaf, value: exp.Expr, negated: bool, emit
     base = leaf.op.base
     missing = exp.Is(this=value, expression=exp.Null())
     if base == "is_null":
-        return exp.not_(missing) if negated else missing
+        return exp.Not(this=missing) if negated else missing
     if base == "is_empty":
-        empty = exp.or_(missing, exp.EQ(this=value.copy(), expression=emitter.literal("")))
-        return exp.not_(exp.paren(empty)) if negated else exp.paren(empty)
+        empty = exp.or_(missing, exp.EQ(this=value.copy(), expression=emitter.literal("")), copy=False)
+        return exp.Not(this=exp.paren(empty, copy=False)) if negated else exp.paren(empty, copy=False)
     holds = _holds(leaf, bound, value, emitter)
     if not negated:
-        return exp.paren(holds)
-    return exp.paren(exp.or_(exp.Is(this=value.copy(), expression=exp.Null()), exp.not_(exp.paren(holds))))
+        return exp.paren(holds, copy=False)
+    fails = exp.Not(this=exp.paren(holds, copy=False))
+    return exp.paren(exp.or_(exp.Is(this=value.copy(), expression=exp.Null()), fails, copy=False), copy=False)
 
 
 def _holds(leaf: Leaf, bound: BoundLeaf, value: exp.Expr, emitter: Emitter) -> exp.Expr:
@@ -53,7 +54,7 @@ def _compare(leaf: Leaf, bound: BoundLeaf, value: exp.Expr, emitter: Emitter) ->
     if base == "equals":
         return exp.EQ(this=value, expression=values[0]) if len(values) == 1 else exp.In(this=value, expressions=values)
     if base == "between":
-        return exp.and_(exp.GTE(this=value, expression=values[0]), exp.LTE(this=value.copy(), expression=values[1]))
+        return exp.and_(exp.GTE(this=value, expression=values[0]), exp.LTE(this=value.copy(), expression=values[1]), copy=False)
     if base in _COMPARISONS:
         return _any([_COMPARISONS[base](this=value.copy(), expression=scalar) for scalar in values])
     test = {
@@ -92,7 +93,7 @@ def within(value: exp.Expr, span: Span, type_: FieldType, emitter: Emitter) -> e
 
 def _within(value: exp.Expr, span: Span, type_: FieldType, emitter: Emitter) -> exp.Expr:
     found = within(value, span, type_, emitter)
-    return exp.paren(found) if found is not None else exp.not_(exp.Is(this=value, expression=exp.Null()))
+    return exp.paren(found, copy=False) if found is not None else exp.Not(this=exp.Is(this=value, expression=exp.Null()))
 
 
 def moment(value: int | date, type_: FieldType, emitter: Emitter) -> exp.Expr:

@@ -55,19 +55,19 @@ class WallClock:
             raise InvalidTime(f"{source.name!r} holds days, which have no hour.", value=source.name)
         local = self.local_micros(column, source)
         since_midnight = exp.Sub(this=local, expression=self.emitter.floor_micros(local.copy(), DAY))
-        hour = self.emitter.floor_micros(exp.paren(since_midnight), WIDTHS[Frequency.HOUR])
+        hour = self.emitter.floor_micros(exp.paren(since_midnight, copy=False), WIDTHS[Frequency.HOUR])
         return self.emitter.integer(exp.IntDiv(this=hour, expression=exp.Literal.number(WIDTHS[Frequency.HOUR])))
 
     def local_micros(self, column: exp.Expr, source: TimeField) -> exp.Expr:
         micros = self.emitter.micros(column)
         if source.type is not FieldType.INSTANT:
             return micros
-        return exp.paren(exp.Add(this=micros, expression=self._offset(column)))
+        return exp.paren(exp.Add(this=micros, expression=self._offset(column)), copy=False)
 
     def _floor(self, micros: exp.Expr, piece: Piece, width: int) -> exp.Expr:
         """UTC micros of the bucket's start by one piece's offset; what a change of the clock cuts begins at the change."""
-        local = exp.paren(exp.Add(this=micros, expression=_number(piece.offset)))
-        start = exp.Sub(this=self.emitter.floor_micros(local, width), expression=exp.paren(_number(piece.offset)))
+        local = exp.paren(exp.Add(this=micros, expression=_number(piece.offset)), copy=False)
+        start = exp.Sub(this=self.emitter.floor_micros(local, width), expression=exp.paren(_number(piece.offset), copy=False))
         if piece == self._pieces[0]:
             return start
         return exp.Greatest(this=start, expressions=[_number(piece.start)])
