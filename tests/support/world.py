@@ -23,6 +23,7 @@ from jangbu.kernel.clock import SystemClock
 from jangbu.kernel.discovery import discover
 from jangbu.kernel.tenancy import Principal, TenantId
 from jangbu.kernel.types import FieldType
+from jangbu.platform.database.ports import Database
 from jangbu.platform.database.sqlite import SqliteDatabase
 from jangbu.platform.engines.duckdb import open_engine
 from jangbu.platform.engines.ports import Engine
@@ -54,6 +55,7 @@ class World:
     lakehouse: Lakehouse
     engine: Engine
     dashboards: Dashboards
+    database: Database
 
     @classmethod
     def at(cls, folder: Path, definitions: Sequence[Path] = (DEFINITIONS,), plugins: Sequence[Path] = ()) -> "World":
@@ -72,7 +74,7 @@ class World:
             workbench=engine,
             analyses=discover("analysis", "jangbu.insight.dashboards.dashboard_layer.analyses", plugins),
         )
-        return cls(access, catalogs.catalog_for(()), ingest, lakehouse, engine, dashboards)
+        return cls(access, catalogs.catalog_for(()), ingest, lakehouse, engine, dashboards, database)
 
     def tenant(self, name: str, zone: str = "America/New_York", currency: str = "USD", now: datetime = NOW) -> TenantId:
         self.access.create_tenant(name, name, zone, currency, pinned_now=now)
@@ -96,6 +98,7 @@ class World:
     def close(self) -> None:
         self.engine.close()
         self.lakehouse.close()
+        self.database.close()
 
 
 def arrow_of(source: DataSource, frame: pd.DataFrame) -> pa.Table:

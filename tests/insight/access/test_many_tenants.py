@@ -1,5 +1,6 @@
 """A principal of hundreds of merchants: their tenants are read together, in the order asked."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from jangbu.platform.database.sqlite import SqliteDatabase
 
 
 @pytest.fixture
-def access(tmp_path: Path) -> Access:
+def access(tmp_path: Path) -> Iterator[Access]:
     database = SqliteDatabase(tmp_path / "jangbu.db")
     database.migrate()
     found = Access(database, SystemClock())
     for number in range(3):
         found.create_tenant(f"shop{number}", "A shop", "Asia/Seoul", "KRW")
-    return found
+    yield found
+    database.close()
 
 
 def test_tenants_come_in_the_order_asked(access: Access) -> None:
