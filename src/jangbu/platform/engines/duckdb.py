@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,6 +17,7 @@ from jangbu.kernel.errors import EngineError, InvalidRequest, JangbuError
 from jangbu.platform.engines.emitter import StandardEmitter, call, cast
 from jangbu.platform.engines.limits import Bound, Slots, Watcher
 from jangbu.platform.engines.ports import CancelToken, Capabilities, Engine, Scan, Statement
+from jangbu.platform.engines.spill import SpillFolder
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,7 +79,7 @@ class DuckDBEngine:
     name = "duckdb"
     capabilities = Capabilities(dialect="duckdb", finishes=True, interrupts=True, memory=True)
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", spill: Path, *, running: int, waiting: int) -> None:
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", spill: SpillFolder, *, running: int, waiting: int) -> None:
         self.emitter = DuckDBEmitter()
         self._connection = connection
         self._spill = spill
@@ -107,7 +106,7 @@ class DuckDBEngine:
     def close(self) -> None:
         self._watcher.close()
         self._connection.close()
-        rmtree(self._spill, ignore_errors=True)
+        self._spill.remove()
 
     @contextmanager
     def _cursor(self) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -138,17 +137,16 @@ def open_engine(
     running: int = 4,
     waiting: int = 32,
 ) -> Engine:
-    """A DuckDB that may read below `roots` and spill below `spill` (a subfolder of its own there, removed at the end).
+    """A DuckDB that may read below `roots` and spill below `spill` (a subfolder of its own there, removed at the end or,
+    where the process was killed, by the next one).
 
     `memory_mb` is 60 % of the machine's by default, `threads` its cores; `running` statements go at once, `waiting` more queue.
     """
     import duckdb
 
-    folder = Path(spill).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    own = Path(mkdtemp(prefix="duckdb-", dir=folder))
+    own = SpillFolder.below(Path(spill).absolute(), "duckdb-")
     connection = duckdb.connect(":memory:")
-    for setting, value in _settings(roots, own, memory_mb or _most_memory_mb(), spill_mb, threads or os.cpu_count() or 1):
+    for setting, value in _settings(roots, own.path, memory_mb or _most_memory_mb(), spill_mb, threads or os.cpu_count() or 1):
         connection.execute(f"SET GLOBAL {setting} = {value}")
     return DuckDBEngine(connection, own, running=running, waiting=waiting)
 
