@@ -34,11 +34,13 @@ build/.installed-demo: pyproject.toml uv.lock | $(UV)
 demo: build/.installed-demo ## load a real retailer's year and serve it on 127.0.0.1:8000 (PORT=)
 	@exec $(BIN)/jangbu demo --port $(PORT)
 
+# A file's tests run in one worker and share what is slow to make. (Groups of files would do, but pytest-xdist 3.8 no longer sees
+# its own groups with pytest 9.2: pytest-dev/pytest-xdist#1386.)
 test: build/.installed ## everything that can run on this machine
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup
+	@$(PYTEST) -n $(WORKERS) --dist loadfile
 
 test-fast: build/.installed ## the inner loop: without what takes seconds
-	@$(PYTEST) -n $(WORKERS) --dist loadgroup -m 'not slow and not real'
+	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not slow and not real'
 
 lint: build/.installed ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet src tests bench docs

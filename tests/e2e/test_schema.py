@@ -18,7 +18,7 @@ from jangbu.entrypoints.api.app import create_app
 from jangbu.entrypoints.bootstrap import Application
 from jangbu.entrypoints.settings import Settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.slow
 
 CHECKS = [
     not_a_server_error,

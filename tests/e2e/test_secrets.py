@@ -9,7 +9,7 @@ import pytest
 from support.processes import run, running
 from support.two_shops import HANOK, set_up
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.slow
 
 ASKED = {"data_source": "sales", "measures": ["revenue"], "dimensions": ["store"]}
 

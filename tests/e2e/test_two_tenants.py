@@ -18,7 +18,7 @@ from jangbu.entrypoints.settings import load
 from jangbu.insight.access.facade import REVOKED_WITHIN
 from jangbu.insight.catalog.facade import CatalogFacade
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.slow
 
 CATALOG = CatalogFacade().catalog_for(())
 OTHER = {HANOK: NAMU, NAMU: HANOK}

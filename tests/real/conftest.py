@@ -1,4 +1,4 @@
-"""One load of the real year for all tests of this folder: they run in one worker."""
+"""One load of the real year for all tests of this folder that a worker runs."""
 
 from collections.abc import Iterator
 

