@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from support.world import DEFINITIONS, World
 from jangbu.insight.catalog.facade import PACK
 from jangbu.insight.dashboards.query_log import QUERY_LOG, QueryLog
 from jangbu.insight.dashboards.requests import request_of
-from jangbu.kernel.errors import Cancelled, InvalidRequest
+from jangbu.kernel.errors import Cancelled, InvalidRequest, Unavailable
 from jangbu.kernel.tenancy import Principal, TenantId
 from jangbu.platform.engines.ports import CancelToken
 
@@ -81,3 +82,43 @@ def test_what_was_logged_before_a_close_is_there_after_it(tmp_path: Path) -> Non
     second = open_world(tmp_path)
     assert logged(second, "acme") == [[1]]
     second.close()
+
+
+def test_rows_that_the_database_did_not_take_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = QueryLog(world.ingest, world.catalog.data_sources[QUERY_LOG])
+    world.dashboards._query_log = log
+    world.ask({"data_source": "sales", "measures": ["revenue"]}, "acme")
+
+    def busy(*_: object) -> None:
+        raise Unavailable("The database is busy writing.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ingest, "spool", busy)
+        with pytest.raises(Unavailable):
+            log.flush()
+    assert logged(world, "acme") == [[1]]
+
+
+def test_the_thread_outlives_what_nobody_foresaw(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = world.dashboards._query_log
+    assert log is not None
+    failed = Event()
+
+    def broken(*_: object) -> None:
+        failed.set()
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ingest, "spool", broken)
+        world.ask({"data_source": "sales", "measures": ["revenue"]}, "acme")
+        assert failed.wait(10)
+    assert log._thread is not None
+    assert log._thread.is_alive()
+    assert logged(world, "acme") == [[1]]
+
+
+def test_a_name_without_end_is_cut(world: World) -> None:
+    with pytest.raises(InvalidRequest):
+        world.ask({"data_source": "sales", "measures": ["x" * 5000]}, "acme")
+    [[shown, _]] = logged(world, "acme", dimensions=["asked_measures"])
+    assert len(shown) == 1000

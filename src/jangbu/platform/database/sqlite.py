@@ -56,7 +56,9 @@ class SqliteDatabase:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with self._readers.connect() as connection:
+        with _locks_are_unavailable():
+            opened = self._readers.connect()
+        with opened as connection:
             yield connection
 
     def migrate(self) -> None:
@@ -115,7 +117,7 @@ def _locks_are_unavailable() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:
-        raise Unavailable("The database is busy writing.") from error
+        raise Unavailable("The database is busy.") from error
     except OperationalError as error:
         if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
             raise

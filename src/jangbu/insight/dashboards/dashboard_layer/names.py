@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jangbu.insight.catalog.contracts import Catalog, DataSource, Dimension, Measure, SeparationKind, TimeField
 from jangbu.insight.dashboards.query_layer.leg import TENANT
-from jangbu.kernel.errors import AmbiguousName, InvalidRequest, UnknownName, Unsupported, unknown_name
+from jangbu.kernel.errors import AmbiguousName, UnknownName, Unsupported, unknown_name
 from jangbu.kernel.types import FieldType
 
 Target = Dimension | TimeField | Measure | str
@@ -135,11 +135,7 @@ def _in(source: DataSource, name: str) -> Target | None:
 
 
 def type_of(target: Target) -> FieldType:
-    if isinstance(target, str):
-        return FieldType.TEXT
-    if isinstance(target, Dimension):
-        return target.type
-    return target.type
+    return FieldType.TEXT if isinstance(target, str) else target.type
 
 
 def time_field(source: DataSource, measure: Measure, asked: str | None) -> TimeField | None:
@@ -154,7 +150,3 @@ def time_field(source: DataSource, measure: Measure, asked: str | None) -> TimeF
     if name not in source.time_fields:
         raise unknown_name(f"time field of {source.name!r}", name, source.time_fields, path="/time/field")
     return source.time_fields[name]
-
-
-def no_time(source: DataSource, path: str) -> InvalidRequest:
-    return InvalidRequest(f"{source.name!r} has no time field.", path=path, value=source.name, hint="Leave `time` out.")

@@ -245,7 +245,7 @@ def compared(current: Range, compare: str | Range, zone: str, path: str) -> Rang
 
 
 def span_of(found: Range, field: TimeField, zone: str, path: str) -> Span:
-    """The half-open span of a range on a time field.
+    """The half-open span of a range on a time field: days are the field's own, an instant is what its own clock shows then.
 
     Raises:
         InvalidTime: the field's own zone or grain can't answer it exactly.
@@ -254,10 +254,11 @@ def span_of(found: Range, field: TimeField, zone: str, path: str) -> Span:
         if field.type is FieldType.DATE:
             return Span(found.first, found.last + timedelta(days=1) if found.last < date.max else None)
         return Span(_midnight(found.first, field, zone), _midnight(found.last, field, zone, after=True))
+    own = field.zone or zone
     if field.type is FieldType.DATE:
-        return Span(*(_whole_day(end, zone, field, path) for end in (found.start, found.end)))
+        return Span(*(_whole_day(end, own, field, path) for end in (found.start, found.end)))
     if field.type is FieldType.LOCAL:
-        return Span(to_wall(found.start, zone), to_wall(found.end, zone))
+        return Span(to_wall(found.start, own), to_wall(found.end, own))
     return Span(found.start, found.end)
 
 

@@ -36,6 +36,7 @@ def question_of(request: QueryRequest, catalog: Catalog, tenants: Sequence[Tenan
     binder = Binder(names, timing.now, timing.zone)
     before, after = conditions.split(request.filter, binder)
     having = conditions.having(after, measures, dimensions, binder)
+    _check_columns(request, extra_columns)
     order = _order(request, names, measures, dimensions, extra_columns)
     used = _sources(measures, names) or used
     if len(used) > 1:
@@ -72,6 +73,19 @@ def _distinct(names: list[str], what: str) -> list[str]:
         if name in names[:index]:
             raise InvalidRequest(f"{name!r} is asked twice.", path=f"/{what}/{index}", value=name)
     return names
+
+
+def _check_columns(request: QueryRequest, extra_columns: Sequence[str]) -> None:
+    """An answer has no two columns of one name."""
+    for place, taken in (("dimensions", {*request.measures, *extra_columns}), ("measures", set(extra_columns))):
+        for index, name in enumerate(getattr(request, place)):
+            if name in taken:
+                raise InvalidRequest(
+                    f"The answer would have two columns {name!r}.",
+                    path=f"/{place}/{index}",
+                    value=name,
+                    hint="Write it with its data source, such as sales.revenue.",
+                )
 
 
 def _all_measures(measures: list[AskedMeasure], names: Names) -> list[Measure]:
@@ -114,12 +128,19 @@ def _order(
     if request.time is not None and request.time.compare is not None:
         columns |= {f"{name}_{suffix}" for name in shown for suffix in ("compare", "change")}
     return tuple(
-        OrderBy(_order_column(key.field, f"/order/{index}/field", columns, names, measures), key.direction == "desc")
+        OrderBy(_order_column(key.field, f"/order/{index}/field", columns, names, measures, dimensions), key.direction == "desc")
         for index, key in enumerate(request.order)
     )
 
 
-def _order_column(name: str, path: str, columns: set[str], names: Names, measures: list[AskedMeasure]) -> str:
+def _order_column(
+    name: str,
+    path: str,
+    columns: set[str],
+    names: Names,
+    measures: list[AskedMeasure],
+    dimensions: tuple[AskedDimension, ...],
+) -> str:
     if name in columns:
         return name
     try:
@@ -127,6 +148,9 @@ def _order_column(name: str, path: str, columns: set[str], names: Names, measure
     except InvalidRequest as error:
         raise unknown_name("column to order by", name, columns | {asked.name for asked in measures}, path=path) from error
     target = next(iter(targets.values()))
+    grouped = [asked.name for asked in dimensions if target in asked.by_source.values()]
+    if grouped:
+        return grouped[0]
     if not isinstance(target, Measure):
         raise InvalidRequest(
             f"{name!r} isn't grouped by, so rows can't be ordered by it.", path=path, value=name, known=sorted(columns)

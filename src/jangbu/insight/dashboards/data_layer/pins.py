@@ -9,7 +9,7 @@ import pyarrow as pa
 from jangbu.insight.catalog.contracts import DataSource, SeparationKind, TimeField
 from jangbu.insight.dashboards.data_layer.arrow import arrow_type
 from jangbu.insight.dashboards.query_layer.leg import Span
-from jangbu.insight.dashboards.query_layer.zones import instant_at, wall_at, wall_micros
+from jangbu.insight.dashboards.query_layer.zones import ANY_TIME, instant_at, wall_at, wall_micros
 from jangbu.insight.ingest.contracts import DataVersion
 from jangbu.insight.ingest.facade import Ingest
 from jangbu.kernel.errors import NotFound, Unavailable
@@ -97,14 +97,11 @@ def schema_of(source: DataSource) -> pa.Schema:
 
 
 def _clipped(low: int | None, high: int | None, span: Span | None) -> tuple[int, int] | None:
-    """Bounds within the span; where neither says an end, the years 1970 to 2100."""
+    """Bounds within the span; where neither says an end, `ANY_TIME`'s."""
     start, end = (_micros(span.start), _micros(span.end)) if span is not None else (None, None)
-    first = max((value for value in (low, start) if value is not None), default=0)
-    last = min((value for value in (high, None if end is None else end - 1) if value is not None), default=_LATEST)
+    first = max((value for value in (low, start) if value is not None), default=ANY_TIME[0])
+    last = min((value for value in (high, None if end is None else end - 1) if value is not None), default=ANY_TIME[1])
     return (first, last) if first <= last else None
-
-
-_LATEST = wall_micros(date(2100, 1, 1))
 
 
 def _micros(value: int | date | None) -> int | None:

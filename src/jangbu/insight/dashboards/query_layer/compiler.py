@@ -25,6 +25,7 @@ from jangbu.insight.dashboards.query_layer.conditions import condition, predicat
 from jangbu.insight.dashboards.query_layer.leg import TENANT, BoundLeaf, Component, Leg
 from jangbu.insight.dashboards.query_layer.measures import cast
 from jangbu.insight.dashboards.query_layer.wall_clock import WallClock
+from jangbu.insight.dashboards.query_layer.zones import ANY_TIME
 from jangbu.kernel.errors import Unsupported
 from jangbu.kernel.filters import Leaf, leaves
 from jangbu.platform.engines.ports import Emitter
@@ -53,7 +54,8 @@ def compile_leg(leg: Leg, emitter: Emitter) -> CompiledLeg:
     """Build the leg's SELECT.
 
     Raises:
-        Unsupported: a measure's own condition or argument reaches a relation that may multiply rows; a shared source by tenant.
+        Unsupported: a measure's own condition or argument reaches a relation that may multiply rows, or one leaf several; a shared
+            source by tenant, or with a relation of several tenants.
     """
     return _Compiler(leg, emitter).compile()
 
@@ -112,14 +114,27 @@ class _Compiler:
             if isinstance(node, exp.Column):
                 return self._column(node.name, node.table)
             if isinstance(node, exp.Anonymous):
-                return self._clock.part(self._column(node.expressions[0].name), self._time_field_of(node), node.name)
+                return self._clock_part(node)
             return node
 
         return _transformed(expression.tree, bound)
 
-    def _time_field_of(self, call: exp.Anonymous) -> TimeField:
-        column = call.expressions[0].name
-        return next(source for source in self.leg.data_source.time_fields.values() if source.column == column)
+    def _clock_part(self, call: exp.Anonymous) -> exp.Expr:
+        """A function of the wall clock, of any time column of the data source or a relation."""
+        asked = call.expressions[0]
+        source = self.leg.related[asked.table] if asked.table else self.leg.data_source
+        field = TimeField(asked.name, asked.name, source.columns[asked.name].type, source.label)
+        bounds = self.leg.bounds if not asked.table and asked.name == self._bounded else ANY_TIME
+        clock = WallClock(self.leg.zone, bounds, self.emitter)
+        return clock.part(self._column(asked.name, asked.table), field, call.name)
+
+    @property
+    def _bounded(self) -> str | None:
+        """The column that the leg's bounds are of."""
+        source = self.leg.data_source
+        default = source.time_fields[source.default_time_field] if source.default_time_field else None
+        found = self.leg.time_field or default
+        return found.column if found is not None else None
 
     @property
     def _clock(self) -> WallClock:
@@ -173,6 +188,8 @@ class _Compiler:
             return predicate(leaf, bound, self._column(bound.target.column), negated, self.emitter)
         if isinstance(bound.target, Dimension):
             fan_out = [name for name in bound.target.expression.relations if self._multiplies(name) and not self._is_grouped(name)]
+            if len(fan_out) > 1:
+                raise Unsupported(f"{leaf.field!r} reads several relations that multiply rows.", path=leaf.path, value=leaf.field)
             if fan_out:
                 return self._exists(leaf, bound, bound.target, fan_out[0], negated)
             return predicate(leaf, bound, self._dimension(bound.target), negated, self.emitter)
@@ -222,6 +239,12 @@ class _Compiler:
     def _on(self, relation: Relation) -> exp.Expr:
         pairs = list(relation.on)
         ours, theirs = _tenant_column(self.leg.data_source), _tenant_column(self.leg.related[relation.name])
+        if ours is None and theirs is not None and len(self.leg.tenants) > 1:
+            raise Unsupported(
+                f"{self.leg.data_source.name!r} is shared, so its rows would meet {relation.name!r} of every tenant.",
+                value=relation.name,
+                hint="Ask one tenant.",
+            )
         if ours is not None and theirs is not None and len(self.leg.tenants) > 1:
             pairs.append((ours, theirs))
         return exp.and_(

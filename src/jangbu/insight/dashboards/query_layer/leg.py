@@ -59,8 +59,9 @@ class Leg:
     """Rows of `data_source` for `tenants`, within `span` of `time_field`, that satisfy `where`, grouped by `dimensions` (a
     `Dimension`, or TENANT) and the buckets of `frequency` in `zone`; `components` are aggregated.
 
-    `bounds` are the first and last micros that the pinned data hold on the time field (UTC or wall clock; None: no rows), which
-    bounds the zone transitions that the buckets need. `bindings` explains the leaves of `where` and of the components' filters.
+    `bounds` are the first and last micros that the pinned data hold on the time field, or without one on the data source's default
+    (UTC or wall clock; None: no rows), which bounds the zone transitions that the buckets need. `bindings` explains the leaves of
+    `where` and of the components' filters.
     """
 
     data_source: DataSource

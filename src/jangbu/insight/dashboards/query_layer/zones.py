@@ -18,6 +18,9 @@ DAY = 86_400_000_000
 WIDTHS = {Frequency.MINUTE: 60_000_000, Frequency.HOUR: 3_600_000_000}
 """Micros of the frequencies finer than a day."""
 
+ANY_TIME = (0, (date(2100, 1, 1) - date(1970, 1, 1)).days * DAY)
+"""Bounds for times of which none are known: the years 1970 to 2100."""
+
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the wall clock's zero has no zone
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = (datetime.min - _EPOCH) // MICRO, (datetime.max - _EPOCH) // MICRO  # noqa: DTZ901 - as above
