@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.world import World
 
-from jangbu.kernel.errors import InvalidRequest, Unsupported
+from jangbu.kernel.errors import CatalogError, InvalidRequest, Unsupported
 
 PAYMENTS = Path(__file__).parents[2] / "fixtures" / "definitions" / "payments"
 MARCH, JULY = datetime(2017, 3, 1, 12, tzinfo=UTC), datetime(2017, 7, 1, 12, tzinfo=UTC)
@@ -67,3 +67,8 @@ def test_shared_rows_meet_the_rows_of_one_tenant_only(world: World) -> None:
 def test_a_leaf_over_two_relations_that_multiply_rows_is_refused(world: World) -> None:
     with pytest.raises(Unsupported, match="several relations"):
         ask(world, filter={"field": "pair", "op": "equals", "values": ["cardcard"]})
+
+
+def test_a_definition_can_not_share_a_table_that_is_of_tenants(world: World) -> None:
+    with pytest.raises(CatalogError, match="separate"):
+        world.ask({"data_source": "everyones", "measures": ["all_payments"]}, "acme")

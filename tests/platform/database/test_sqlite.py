@@ -68,8 +68,7 @@ def test_another_thread_that_keeps_the_lock_makes_it_unavailable(tmp_path: Path)
 
 def test_more_readers_than_connections_make_it_unavailable(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "a.sqlite", patience=0.05)
-    with ExitStack() as readers:
-        with pytest.raises(Unavailable):  # noqa: PT012 - which of them is the first too many isn't told
-            for _ in range(100):
-                readers.enter_context(database.reading())
+    with ExitStack() as readers, pytest.raises(Unavailable):  # noqa: PT012 - which of them is the first too many isn't told
+        for _ in range(100):
+            readers.enter_context(database.reading())
     database.close()

@@ -154,8 +154,9 @@ class IcebergLakehouse:
         layout = layout_of(table)
         within = span_of(span, layout, snapshot.table) if span is not None else None
         if snapshot.snapshot_id is None:
-            return TableFiles(snapshot, (), layout.arrow)
-        return TableFiles(snapshot, self._planner.files(table, layout, snapshot.snapshot_id, tenants, within), layout.arrow)
+            return TableFiles(snapshot, (), layout.arrow, layout.tenant)
+        found = self._planner.files(table, layout, snapshot.snapshot_id, tenants, within)
+        return TableFiles(snapshot, found, layout.arrow, layout.tenant)
 
     def root(self) -> str:
         return self._root

@@ -68,11 +68,13 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class TableFiles:
-    """The data files of a snapshot that may hold the asked rows; none has delete files. `schema` is what they are read as."""
+    """The data files of a snapshot that may hold the asked rows; none has delete files. `schema` is what they are read as;
+    `tenant_column` keeps the table's tenants apart (None: it is shared)."""
 
     snapshot: Snapshot
     files: tuple[DataFile, ...]
     schema: "pa.Schema"
+    tenant_column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from jangbu.insight.dashboards.query_layer.leg import Span
 from jangbu.insight.dashboards.query_layer.zones import ANY_TIME, instant_at, wall_at, wall_micros
 from jangbu.insight.ingest.contracts import DataVersion
 from jangbu.insight.ingest.facade import Ingest
-from jangbu.kernel.errors import NotFound, Unavailable
+from jangbu.kernel.errors import CatalogError, NotFound, Unavailable
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.lakehouse.ports import Lakehouse, Snapshot, TableFiles, TimeRange
@@ -66,14 +66,24 @@ class Pinning:
             return None
 
     def files(self, pins: Pins, source: DataSource, field: TimeField | None, span: Span | None) -> TableFiles:
-        """The files of the pinned snapshot that may hold the tenants' rows within the span."""
+        """The files of the pinned snapshot that may hold the tenants' rows within the span.
+
+        Raises:
+            CatalogError: the table keeps tenants apart by another column than the data source says, or the source by none.
+        """
         tenants = None if source.separation.kind is SeparationKind.SHARED else pins.tenants
         timed = field is not None and field.name == source.default_time_field
         snapshot = pins.snapshots[source.name]
         if snapshot is None:
             return TableFiles(Snapshot(source.binding.table, "", None), (), schema_of(source))
         found = _time_range(span, field.type) if timed and field is not None and span is not None else None
-        return self.lakehouse.files(snapshot, tenants, found)
+        files = self.lakehouse.files(snapshot, tenants, found)
+        if files.tenant_column not in (None, source.separation.column):
+            raise CatalogError(
+                f"{source.name!r} doesn't separate tenants by {files.tenant_column!r}, as its table {source.binding.table!r} does.",
+                value=source.name,
+            )
+        return files
 
     def bounds(self, pins: Pins, source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
         """The first and last micros (UTC or wall clock) that the rows may hold on the field, by the files' bounds and the span."""
