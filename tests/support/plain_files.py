@@ -78,6 +78,9 @@ class PlainFiles:
     def versions(self, _tenants: object, _sources: object) -> dict[Any, Any]:
         return {}
 
+    def has_open_intent(self, _tenants: object, _sources: object) -> bool:
+        return False
+
     def current(self, table: str) -> Snapshot:
         return self._files[table].snapshot
 

@@ -1,6 +1,7 @@
 """Puts the adapters that the settings name under the contexts, once for each process. Each part is built at its first use."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -136,12 +137,13 @@ class Application:
     def close(self) -> None:
         """Write what is still in memory and give everything back."""
         self._started = False
-        if self._logging is not None:
-            self._logging.close()
-            self._logging = None
-        for name in ("engines", "lakehouse", "database"):
-            if name in self.__dict__:
-                self.__dict__.pop(name).close()
+        with ExitStack() as closing:
+            for name in ("database", "lakehouse", "engines"):
+                if name in self.__dict__:
+                    closing.callback(self.__dict__.pop(name).close)
+            if self._logging is not None:
+                closing.callback(self._logging.close)
+                self._logging = None
 
     def __enter__(self) -> Self:
         self.open()

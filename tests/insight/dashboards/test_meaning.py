@@ -11,7 +11,7 @@ from support.world import World
 
 from jangbu.insight.dashboards.requests import request_of
 from jangbu.insight.ingest.contracts import LoadMode
-from jangbu.kernel.errors import Forbidden, InvalidRequest, InvalidTime, UnknownName, Unsupported
+from jangbu.kernel.errors import Forbidden, InvalidRequest, InvalidTime, OutOfBounds, UnknownName, Unsupported
 from jangbu.kernel.tenancy import Principal, TenantId
 
 MARKET = Path(__file__).parents[2] / "fixtures" / "definitions" / "market"
@@ -273,3 +273,35 @@ def test_values_of_a_dimension_page_in_code_point_order(shop: World) -> None:
     last = shop.dashboards.values(who, "orders", "tag", limit=1, offset=1)
     assert (last.values, last.next_offset) == (("new",), None)
     assert shop.dashboards.values(who, "orders", "tag", search="HO").values == ("hot",)
+
+
+# Bounds
+
+
+def test_a_fill_that_would_make_too_many_rows_is_refused(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jangbu.insight.dashboards.dashboard_layer.answering.MAX_FILLED", 60)
+    time = {"range": "2024-03", "fill": True}
+    assert len(ask(shop, measures=["orders"], time=time, time_frequency="day")) == 31
+    error = refused(shop, OutOfBounds, measures=["orders"], dimensions=["customer"], time=time, time_frequency="day")
+    assert "3 groups x 31 buckets" in str(error)
+
+
+def test_more_groups_than_can_be_merged_are_refused(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jangbu.insight.dashboards.dashboard_layer.answering.MAX_GROUPS", 2)
+    analysis = {"analysis": {"kind": "abc"}, "measures": ["orders"]}
+    assert "more than 2 groups" in str(refused(shop, OutOfBounds, dimensions=["customer"], **analysis))
+    assert len(ask(shop, dimensions=["customer"], measures=["orders"])) == 3
+
+
+def test_an_answer_waits_for_a_commit_under_way_but_not_for_one_that_died(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bool] = []
+
+    def still_open(*_: object) -> bool:
+        looks.append(True)
+        return len(looks) < 3
+
+    monkeypatch.setattr(type(shop.ingest), "has_open_intent", still_open)
+    assert ask(shop, measures=["orders"]) == [[4]]
+    assert len(looks) == 3
+    monkeypatch.setattr(type(shop.ingest), "has_open_intent", lambda *_: True)
+    assert ask(shop, measures=["orders"]) == [[4]]

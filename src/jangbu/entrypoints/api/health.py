@@ -1,5 +1,7 @@
 """Whether the process lives, whether it can answer, and what it counts."""
 
+import asyncio
+
 from fastapi import APIRouter, Response
 
 from jangbu.entrypoints.api.context import ApiOf
@@ -18,7 +20,8 @@ async def live() -> dict[str, str]:
     "/health/ready", summary="The server can answer questions", responses={503: {"description": "Not yet, or not any more."}}
 )
 async def ready(api: ApiOf) -> dict[str, str]:
-    if not await api.workers.run(api.application.is_ready):
+    # Not in a request's worker: a server whose workers are all busy is ready all the same.
+    if not await asyncio.to_thread(api.application.is_ready):
         raise Unavailable("The server is starting or stopping.", retry_after=1)
     return {"status": "ready"}
 

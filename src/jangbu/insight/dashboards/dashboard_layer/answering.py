@@ -16,6 +16,7 @@ from jangbu.insight.dashboards.data_layer.arrow import arrow_type, bucket_type, 
 from jangbu.insight.dashboards.data_layer.pins import Pins
 from jangbu.insight.dashboards.data_layer.servers import Servers
 from jangbu.insight.dashboards.query_layer.leg import TENANT, TIME
+from jangbu.kernel.errors import OutOfBounds
 from jangbu.kernel.types import FieldType
 from jangbu.platform.engines.ports import CancelToken, Engine, Scan, Statement
 
@@ -32,6 +33,9 @@ class Rows:
     facts: finishing.Facts | None
     legs: tuple[LegReport, ...]
 
+
+MAX_GROUPS, MAX_FILLED = 5_000_000, 20_000_000
+"""Rows that a leg may hand to the workbench, and that a fill may make."""
 
 _Run = tuple[pa.Table, finishing.Facts | None, tuple[LegReport, ...]]
 
@@ -73,6 +77,8 @@ class Runner:
             select = compiled.select
             if isinstance(plan.source, WithinLeg):
                 select = finishing.Finish(plan, engine.emitter, select).select({})
+            else:
+                select.set("limit", exp.Limit(expression=exp.Literal.number(MAX_GROUPS + 1)))
             yield part, engine, self.servers.statement(part.leg, select, compiled.scans, self.pins)
 
     def _within(self, plan: Plan) -> _Run:
@@ -86,8 +92,11 @@ class Runner:
         for index, (part, _, statement) in enumerate(self.statements(plan)):
             purpose = "compare" if part.compared else "current"
             table, report = self.servers.run(part.leg, statement, leg_schema(part.leg), purpose, self.cancel)
+            if table.num_rows > MAX_GROUPS:
+                raise _too_many(f"more than {MAX_GROUPS:,} groups")
             scans.append(Scan(finishing.leg_name(index), tuple(table.column_names), rows=table))
             reports.append(report)
+        _check_fill(plan, [scan.rows for scan in scans if scan.rows is not None and scan.name.startswith("leg")])
         finish = finishing.Finish(plan, self.workbench.emitter)
         facts = self._facts(plan, finish, scans)
         table = self._work(finish.select(facts or {}), scans)
@@ -105,6 +114,25 @@ class Runner:
         named = {table.name for table in select.find_all(exp.Table)}
         statement = Statement(self.workbench.render(select), tuple(scan for scan in scans if scan.name in named))
         return self.workbench.run(statement, timeout=self.servers.timeout, cancel=self.cancel)
+
+
+def _check_fill(plan: Plan, legs: Sequence[pa.Table]) -> None:
+    """Filling makes groups x buckets rows; how many is known once the legs are there."""
+    if plan.fill is None or not plan.question.dimensions:
+        return
+    names = [f"d{index}" for index in range(len(plan.question.dimensions))]
+    groups = pa.concat_tables([leg.select(names) for leg in legs]).group_by(names).aggregate([]).num_rows
+    buckets = len(plan.fill.axis.current)
+    if groups * buckets > MAX_FILLED:
+        raise _too_many(f"{groups:,} groups x {buckets:,} buckets to fill; {MAX_FILLED:,} rows can be")
+
+
+def _too_many(what: str) -> OutOfBounds:
+    return OutOfBounds(
+        f"The answer needs {what}.",
+        path="/dimensions",
+        hint="Ask fewer dimensions, fewer rows or a coarser frequency.",
+    )
 
 
 def _axis_scans(plan: Plan) -> Iterator[Scan]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from time import sleep
 
 import pyarrow as pa
 
@@ -17,7 +18,9 @@ from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.lakehouse.ports import Lakehouse, Snapshot, TableFiles, TimeRange
 
-_ATTEMPTS = 5
+_ATTEMPTS, _PAUSE = 5, 0.02
+"""How often, and after how many seconds, the data are pinned again: a commit takes tens of milliseconds."""
+
 Versions = Mapping[tuple[TenantId | None, str], DataVersion]
 
 
@@ -40,20 +43,26 @@ class Pinning:
     ingest: Ingest
 
     def pin(self, sources: Iterable[DataSource], tenants: tuple[TenantId, ...]) -> Pins:
-        """Snapshots between two readings of the versions that agree, so that both tell of the same data.
+        """Snapshots between two readings of the versions that agree, with no commit under way, so that both tell of the same data.
+        An intent that stays open (its process died; recovery will settle it) isn't waited for: then the rows may be one version
+        ahead of what is told.
 
         Raises:
             Unavailable: loads kept finishing in between.
         """
         wanted = {source.name: source for source in sources}
-        before = self._versions(wanted, tenants)
+        before, settled = self._versions(wanted, tenants), None
         for _ in range(_ATTEMPTS):
             snapshots = {name: self._current(source) for name, source in wanted.items()}
             after = self._versions(wanted, tenants)
-            if before == after:
-                return Pins(tenants, snapshots, after)
+            settled = Pins(tenants, snapshots, after) if before == after else None
+            if settled is not None and not self.ingest.has_open_intent(tenants, tuple(wanted)):
+                return settled
             before = after
-        raise Unavailable("The data are being changed too fast to be read at one version.")
+            sleep(_PAUSE)
+        if settled is None:
+            raise Unavailable("The data are being changed too fast to be read at one version.")
+        return settled
 
     def _versions(self, wanted: Mapping[str, DataSource], tenants: tuple[TenantId, ...]) -> Versions:
         found: Versions = self.ingest.versions(tenants, tuple(wanted))
