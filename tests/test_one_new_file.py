@@ -270,8 +270,8 @@ def test_how_an_engine_is_asked_that_leaves_the_end_to_others(bakery: Place) -> 
     asked = parse_request('{"data_source": "loaves", "measures": ["takings"], "dimensions": ["flour"], "limit": 1}')
     explained = bakery.application.dashboards.explain(bakery.application.operator(), asked)
     assert [leg["server"] for leg in explained.legs] == ["parrot", "workbench"]
-    assert "LIMIT" not in explained.legs[0]["sql"]
-    assert "LIMIT" in explained.legs[1]["sql"]
+    assert "ORDER BY" not in explained.legs[0]["sql"]
+    assert "ORDER BY" in explained.legs[1]["sql"]
 
 
 def test_an_engine_as_the_default_of_every_data_source(bakery: Place, monkeypatch: pytest.MonkeyPatch) -> None:

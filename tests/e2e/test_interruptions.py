@@ -24,33 +24,31 @@ from jangbu.kernel.tenancy import TenantId
 
 pytestmark = pytest.mark.slow
 
-LINES = 5_000
-ENDLESS = {
-    "data_source": "sales",
-    "measures": ["revenue", "orders"],
-    "dimensions": ["basket"],
-    "time": {"range": "2017", "fill": True},
-    "time_frequency": "minute",
-}
-"""5,000 baskets by 525,600 minutes."""
+LINES = 150_000
+ENDLESS = {"data_source": "sales", "measures": ["revenue"], "dimensions": ["coupon_upc"]}
+"""150,000 lines of one product, each by the product's 150,000 coupons."""
 
 QUICK = {"data_source": "query_log", "measures": ["queries"], "dimensions": ["status", "code"]}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shop whose every line is a basket of its own."""
+    """A shop of one product, with very many coupons for it."""
     place = tmp_path_factory.mktemp("busy")
     with Application(load(folder=place / ".jangbu")) as application:
         application.access.create_tenant("busy", "busy", "UTC", "USD", datetime(2017, 12, 31, tzinfo=UTC))
-        source = application.catalog.catalog_for(()).data_sources["sales"]
-        texts = {name: [f"{name} {row}" for row in range(LINES)] for name in ("household", "store", "basket", "product")}
+        sources = application.catalog.catalog_for(()).data_sources
+        texts = {name: [name] * LINES for name in ("household", "store", "basket", "product")}
         money = {name: [Decimal(1)] * LINES for name in ("sales_value", "retail_disc", "coupon_disc", "coupon_match_disc")}
-        times = [datetime(2017, 1, 1, tzinfo=UTC) + timedelta(minutes=100 * row) for row in range(LINES)]
+        times = [datetime(2017, 1, 1, tzinfo=UTC) + timedelta(minutes=row) for row in range(LINES)]
         rows = texts | money | {"quantity": [1] * LINES, "week": [1] * LINES, "sold_at": times}
         types = {"sold_at": pa.timestamp("us", tz="UTC")} | dict.fromkeys(money, pa.decimal128(18, 4))
         table = pa.table({name: pa.array(values, types.get(name)) for name, values in rows.items()})
-        application.ingest.load(source, tenant=TenantId("busy"), batches=table, mode=LoadMode.APPEND)
+        coupons = pa.table(
+            {"coupon_upc": [f"c{row}" for row in range(LINES)], "product": texts["product"], "campaign": ["1"] * LINES}
+        )
+        for name, batches in (("sales", table), ("coupons", coupons)):
+            application.ingest.load(sources[name], tenant=TenantId("busy"), batches=batches, mode=LoadMode.APPEND)
         (place / "key").write_text(application.access.create_key("busy", ["busy"])[1].reveal())
     return place
 
