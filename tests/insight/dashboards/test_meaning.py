@@ -278,6 +278,10 @@ def test_values_of_a_dimension_page_in_code_point_order(shop: World) -> None:
 # Bounds
 
 
+def test_what_does_not_add_over_time_is_refused_rather_than_summed(shop: World) -> None:
+    assert "over time" in str(refused(shop, Unsupported, measures=["balance"]))
+
+
 def test_a_fill_that_would_make_too_many_rows_is_refused(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jangbu.insight.dashboards.dashboard_layer.answering.MAX_FILLED", 60)
     time = {"range": "2024-03", "fill": True}

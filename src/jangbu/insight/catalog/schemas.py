@@ -69,7 +69,7 @@ class ColumnModel(_Model):
 
     type: Annotated[FieldType, Field(strict=False, description="What its values are. Identifiers are text.")]
     precision: Annotated[int, Field(ge=1, le=38, description="Digits of a decimal.")] = 18
-    scale: Annotated[int, Field(ge=0, le=18, description="Digits of a decimal after the point.")] = 4
+    scale: Annotated[int, Field(ge=0, le=4, description="Digits of a decimal after the point; answers carry four.")] = 4
 
 
 class TimeFieldModel(_Model):
@@ -142,7 +142,7 @@ class _Measure(_Model):
         Additivity | None,
         Field(
             strict=False,
-            description="additive: sums over every dimension; semi: not over time; none: never. Inferred where it is left out.",
+            description="additive: sums over every dimension; semi: not over time (not answered yet); none: never. Inferred if left out.",
         ),
     ] = None
     time_field: Annotated[Name | None, Field(description="Its own default time field.")] = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from jangbu.insight.access.contracts import Tenant
-from jangbu.insight.catalog.contracts import Catalog, DataSource, Measure, MeasureKind, TimeField
+from jangbu.insight.catalog.contracts import Additivity, Catalog, DataSource, Measure, MeasureKind, TimeField
 from jangbu.insight.dashboards.contracts import CompareRange, QueryRequest, TimeRequest
 from jangbu.insight.dashboards.dashboard_layer import conditions, money
 from jangbu.insight.dashboards.dashboard_layer.conditions import Binder
@@ -13,7 +13,7 @@ from jangbu.insight.dashboards.dashboard_layer.question import AskedDimension, A
 from jangbu.insight.dashboards.dashboard_layer.ranges import Range, checked_zone, compared, resolve
 from jangbu.insight.dashboards.query_layer.leg import TIME
 from jangbu.insight.dashboards.query_layer.measures import components_of
-from jangbu.kernel.errors import InvalidRequest, InvalidTime, unknown_name
+from jangbu.kernel.errors import InvalidRequest, InvalidTime, Unsupported, unknown_name
 from jangbu.kernel.types import FieldType, Frequency
 
 _ORDER = list(Frequency)
@@ -43,6 +43,7 @@ def question_of(request: QueryRequest, catalog: Catalog, tenants: Sequence[Tenan
         dimensions = _dimensions(request, names, used)
     bound = conditions.wheres(before, used, binder)
     needed = _all_measures(measures, names)
+    _refuse_semi_additive(needed)
     bound = {
         source: money.in_currency(catalog.data_sources[source], needed, request.currency, *found) for source, found in bound.items()
     }
@@ -86,6 +87,18 @@ def _check_columns(request: QueryRequest, extra_columns: Sequence[str]) -> None:
                     value=name,
                     hint="Write it with its data source, such as sales.revenue.",
                 )
+
+
+def _refuse_semi_additive(needed: list[Measure]) -> None:
+    """A sum over time of what doesn't add over time (a stock, a balance) would be a wrong number, so there is none."""
+    for measure in needed:
+        if measure.additivity is Additivity.SEMI:
+            raise Unsupported(
+                f"{measure.name!r} doesn't add over time, and the value at a period's end can't be asked yet.",
+                path="/measures",
+                value=measure.name,
+                hint="Ask a measure of its min, max or avg.",
+            )
 
 
 def _all_measures(measures: list[AskedMeasure], names: Names) -> list[Measure]:
