@@ -142,7 +142,7 @@ class _Measure(_Model):
         Additivity | None,
         Field(
             strict=False,
-            description="additive: over every dimension; semi: not over time (not answered yet); none: never. Inferred if left out.",
+            description="additive: over all dimensions; semi: not over time (not answered yet); none. Inferred if left out.",
         ),
     ] = None
     time_field: Annotated[Name | None, Field(description="Its own default time field.")] = None
