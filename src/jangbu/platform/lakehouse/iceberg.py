@@ -247,14 +247,14 @@ def _sqlite(file: Path) -> str:
 
 def _open_catalog(uri: str, warehouse: str) -> "SqlCatalog":
     from pyiceberg.catalog.sql import SqlCatalog
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import IntegrityError, OperationalError
 
     for attempt in range(_TRIES):
         try:
             catalog = SqlCatalog(CATALOG, uri=uri, warehouse=warehouse)
             catalog.create_namespace_if_not_exists(NAMESPACE)
-        except OperationalError:
-            # Another process is making the same tables.
+        except (OperationalError, IntegrityError):
+            # Another process is making the same tables, or the same namespace.
             if attempt == _TRIES - 1:
                 raise
         else:
