@@ -1,6 +1,7 @@
 """What a question means, by small examples worked by hand: relations and fan-out, times of several kinds, currencies, tenants."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from support.world import World
 
+from jangbu.insight.catalog.contracts import Separation, SeparationKind
+from jangbu.insight.dashboards.data_layer.pins import Pinning
 from jangbu.insight.dashboards.requests import request_of
 from jangbu.insight.ingest.contracts import LoadMode
 from jangbu.kernel.errors import Forbidden, InvalidRequest, InvalidTime, OutOfBounds, UnknownName, Unsupported
@@ -212,6 +215,13 @@ def test_a_tenant_that_isnt_held_is_forbidden_whether_or_not_it_exists(shop: Wor
 def test_a_shared_source_cant_be_split_by_tenant(shop: World) -> None:
     with pytest.raises(UnknownName):
         shop.dashboards.values(Principal((TenantId("kim"),)), "products", "tenant")
+
+
+def test_a_source_on_servers_of_the_tenants_own_is_not_looked_for_in_the_lakehouse(shop: World) -> None:
+    own = replace(shop.catalog.data_sources["orders"], separation=Separation(SeparationKind.CONNECTION))
+    pinning = Pinning(shop.lakehouse, shop.ingest)
+    with pytest.raises(Unsupported):
+        pinning.files(pinning.pin([own], (TenantId("kim"),)), own, None, None)
 
 
 # Versions and answers

@@ -13,7 +13,7 @@ from jangbu.insight.dashboards.query_layer.leg import Span
 from jangbu.insight.dashboards.query_layer.zones import ANY_TIME, instant_at, wall_at, wall_micros
 from jangbu.insight.ingest.contracts import DataVersion
 from jangbu.insight.ingest.facade import Ingest
-from jangbu.kernel.errors import CatalogError, NotFound, Unavailable
+from jangbu.kernel.errors import CatalogError, NotFound, Unavailable, Unsupported
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.lakehouse.ports import Lakehouse, Snapshot, TableFiles, TimeRange
@@ -79,7 +79,12 @@ class Pinning:
 
         Raises:
             CatalogError: the table keeps tenants apart by another column than the data source says, or the source by none.
+            Unsupported: each tenant has a server of its own, and the lakehouse is one for all.
         """
+        if source.separation.kind is SeparationKind.CONNECTION:
+            raise Unsupported(
+                f"{source.name!r} is on a server of the tenant's own; the lakehouse is one for all.", value=source.name
+            )
         tenants = None if source.separation.kind is SeparationKind.SHARED else pins.tenants
         timed = field is not None and field.name == source.default_time_field
         snapshot = pins.snapshots[source.name]
