@@ -98,16 +98,16 @@ class Runner:
             reports.append(report)
         _check_fill(plan, [scan.rows for scan in scans if scan.rows is not None and scan.name.startswith("leg")])
         finish = finishing.Finish(plan, self.workbench.emitter)
-        facts = self._facts(plan, finish, scans)
+        facts = self._facts(finish, scans)
         table = self._work(finish.select(facts or {}), scans)
         return conformed(table, _schema(plan)), facts, tuple(reports)
 
-    def _facts(self, plan: Plan, finish: finishing.Finish, scans: Sequence[Scan]) -> finishing.Facts | None:
+    def _facts(self, finish: finishing.Finish, scans: Sequence[Scan]) -> finishing.Facts | None:
         select = finish.facts()
-        if select is None or plan.analysis is None:
+        if select is None:
             return None
         row = self._work(select, scans)
-        return {key: row.column(place)[0].as_py() for place, key in enumerate(plan.analysis.facts(("", "")))}
+        return {key: row.column(key)[0].as_py() for key in row.column_names[:-1]}
 
     def _work(self, select: exp.Select, scans: Sequence[Scan]) -> pa.Table:
         """A statement of the workbench over Arrow tables, of which it takes those that it names."""

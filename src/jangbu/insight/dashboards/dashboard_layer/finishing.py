@@ -66,7 +66,8 @@ class Finish:
         facts = node.analysis.facts(_analysis_columns(self.plan)[0]) if isinstance(node, Analyse) else {}
         if not facts or not isinstance(node, Analyse):
             return None
-        return _analysed(f"SELECT {', '.join(facts.values())}, COUNT(*) FROM analysed", self._select(node.rows, {}))
+        columns = ", ".join(f'{value} AS "{key}"' for key, value in facts.items())
+        return _analysed(f"SELECT {columns}, COUNT(*) FROM analysed", self._select(node.rows, {}))
 
     def _select(self, node: Node, facts: Facts) -> exp.Select:
         plan, emitter = self.plan, self.emitter
