@@ -11,7 +11,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from bench.harness import save, table
+from bench.harness import BUILD, save, table
 
 NOT_BENCHES = {"__init__", "__main__", "harness"}
 
@@ -29,6 +29,7 @@ def main(asked: list[str]) -> int:
     if unknown := [name for name in asked if name not in known]:
         print(f"no bench {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
+    BUILD.mkdir(parents=True, exist_ok=True)
     console = Console(width=None if sys.stdout.isatty() else 140)
     for name in asked or known:
         module = import_module(f"bench.{name}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.harness import Entry, interleaved, note, rounds
 from bench.parts import handwritten
-from bench.parts.jangbu_side import ARROW, JSON, Jangbu, jangbu, prepare
+from bench.parts.jangbu_side import ARROW, JSON, Jangbu, Prepared, jangbu, prepare
 from bench.parts.peer import Sidemantic, sidemantic
 from bench.parts.servers import NeverReady
 
@@ -25,20 +25,24 @@ NAIVE, FAST = "plain SQL (ms)", "fastest SQL (ms)"
 
 
 def run() -> list[Entry]:
-    prepared = prepare()
+    return list(measured(prepare(), "cold_request", peer=True))
+
+
+def measured(prepared: Prepared, name: str, *, peer: bool = False) -> Iterator[Entry]:
+    """The entry `name` and those beside it, whose names begin as it does."""
     with ExitStack() as stack:
         connection = stack.enter_context(handwritten.connect(os.cpu_count() or 1))
         queries = {**handwritten.fast(prepared.files), NAIVE: handwritten.naive(prepared.files)}
-        cases: dict[str, Callable[[], object]] = {name: partial(_rows, connection, query) for name, query in queries.items()}
+        cases: dict[str, Callable[[], object]] = {each: partial(_rows, connection, query) for each, query in queries.items()}
         wanted = handwritten.sorted_rows(_rows(connection, queries[NAIVE]))
-        for name, query in queries.items():
-            _same(name, wanted, handwritten.sorted_rows(_rows(connection, query)))
-        ours = stack.enter_context(jangbu(prepared.key))
+        for each, query in queries.items():
+            _same(each, wanted, handwritten.sorted_rows(_rows(connection, query)))
+        ours = stack.enter_context(jangbu(prepared))
         cases |= _ours(ours, wanted)
-        if (peer := _peer(stack, prepared.files)) is not None:
-            cases |= _theirs(peer, wanted)
+        if peer and (found := _peer(stack, prepared.files)) is not None:
+            cases |= _theirs(found, wanted)
         milliseconds = interleaved(cases, rounds(21))
-    return list(_entries(milliseconds, len(wanted)))
+    yield from _entries(milliseconds, len(wanted), name)
 
 
 def _rows(connection: "duckdb.DuckDBPyConnection", query: str) -> "pa.Table":
@@ -71,19 +75,21 @@ def _same(side: str, wanted: list[handwritten.Row], found: list[handwritten.Row]
         raise ValueError(f"{side} answers otherwise than plain SQL: {first[1]} for {first[0]}")
 
 
-def _entries(milliseconds: Mapping[str, float], rows: int) -> Iterator[Entry]:
+def _entries(milliseconds: Mapping[str, float], rows: int, name: str) -> Iterator[Entry]:
     candidates = {name: value for name, value in milliseconds.items() if name in handwritten.BUCKETS}
     winner = min(candidates, key=lambda name: candidates[name])
     fast, plain = candidates[winner], milliseconds[NAIVE]
 
-    def entry(name: str, case: str, goal: float | None, beside: str = FAST, than: float = fast) -> Entry:
-        return Entry(name, milliseconds[case] / than, "x", goal, beside={f"{case} (ms)": milliseconds[case], beside: than})
+    def entry(kind: str, case: str, goal: float | None, beside: str = FAST, than: float = fast) -> Entry:
+        return Entry(
+            f"{name}{kind}", milliseconds[case] / than, "x", goal, beside={f"{case} (ms)": milliseconds[case], beside: than}
+        )
 
-    yield entry("cold_request", "arrow", 1.3)
-    yield entry("cold_json", "json", 1.6)
-    yield entry("cold_naive", "arrow", 0.5, NAIVE, plain)
+    yield entry("", "arrow", 1.3)
+    yield entry("_json", "json", 1.6)
+    yield entry("_naive", "arrow", 0.5, NAIVE, plain)
     if "sidemantic arrow" in milliseconds:
-        yield entry("cold_sidemantic", "sidemantic arrow", None)
-        yield entry("cold_sidemantic_json", "sidemantic json", None)
+        yield entry("_sidemantic", "sidemantic arrow", None)
+        yield entry("_sidemantic_json", "sidemantic json", None)
     others = {f"{name} (ms)": value for name, value in candidates.items()}
-    yield Entry("cold_sql", fast, "ms", beside={"rows": rows, "fastest": winner, **others, NAIVE: plain})
+    yield Entry(f"{name}_sql", fast, "ms", beside={"rows": rows, "fastest": winner, **others, NAIVE: plain})

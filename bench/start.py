@@ -96,8 +96,8 @@ def _serve(*options: str) -> float:
     port = free_port()
     environment = os.environ | {"JANGBU_FOLDER": str(HOME / "folder"), "JANGBU_PORT": str(port)}
     environment.pop("PORT", None)
-    with serving([sys.executable, *options, JANGBU, "serve"], f"http://127.0.0.1:{port}/health/ready", LOG, environment) as seconds:
-        return seconds
+    with serving([sys.executable, *options, JANGBU, "serve"], f"http://127.0.0.1:{port}/health/ready", LOG, environment) as served:
+        return served.seconds
 
 
 def _libraries() -> list[str]:

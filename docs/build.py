@@ -166,6 +166,7 @@ PAGES: Pages = {
     "operators.md": operators,
     "errors.md": errors,
     "settings.md": lambda: copied("settings.md"),
+    "events.md": lambda: copied("events.md"),
     "measures.md": measures,
     "openapi.json": openapi,
     "definitions.schema.json": definitions,

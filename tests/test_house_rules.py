@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "bench").rglob("*.py")), *(ROOT / "docs").glob("*.py")]
+BESIDE = [path for folder in ("bench", "services", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+PYTHON = [*SOURCES, *BESIDE, *(ROOT / "docs").glob("*.py")]
 
 MODULE_LINES, FUNCTION_LINES = 400, 40
 LONGER_MODULES: dict[str, str] = {}
@@ -23,11 +24,16 @@ LONGER_FUNCTIONS: dict[str, str] = {
 }
 """Functions over the limit, each with its reason."""
 
+CONTEXTS = sorted(path.parent for path in (ROOT / "src" / "jangbu" / "insight").glob("*/__init__.py"))
+
 PLUGIN_FOLDERS = (
+    "platform/cache",
     "platform/engines",
     "platform/lakehouse",
     "insight/ingest/connectors",
+    "insight/ingest/files",
     "insight/dashboards/dashboard_layer/analyses",
+    *(f"insight/{context.name}/{kind}" for context in CONTEXTS for kind in ("event_handlers", "command_handlers")),
 )
 """Where a module with a PLUGIN is one of the built-in ones."""
 
@@ -139,7 +145,8 @@ def reached(path: Path, seen: set[str]) -> set[str]:
 
 
 def test_there_are_plug_ins_to_look_at() -> None:
-    assert {path.stem for path in plugin_modules()} >= {"duckdb", "iceberg", "completejourney", "abc", "quadrant"}
+    expected = {"memory", "redis", "duckdb", "iceberg", "completejourney", "abc", "quadrant", "flush_spool", "recover_loads"}
+    assert {path.stem for path in plugin_modules()} >= expected
 
 
 @pytest.mark.parametrize("path", plugin_modules(), ids=lambda path: path.stem)
@@ -152,7 +159,37 @@ def test_a_plug_in_imports_only_the_standard_library_and_ours_at_its_top(path: P
 def test_a_plug_in_names_only_the_kernel_and_its_own_neighbours(path: Path) -> None:
     package = ".".join(path.relative_to(ROOT / "src").parent.parts)
     ours = {name for name in imports_at_the_top(tree_of(path)) if name.startswith("jangbu")}
-    assert {name for name in ours if not name.startswith(("jangbu.kernel", f"{package}."))} <= {"jangbu.platform.lakehouse.ports"}
+    others = {name for name in ours if not name.startswith(("jangbu.kernel", f"{package}."))}
+    if path.parent.name.endswith("_handlers"):
+        # What a handler handles and sends: its own context's messages, and what others tell of theirs.
+        context = package.rpartition(".")[0]
+        others -= {f"{context}.events", f"{context}.commands"}
+        others = {name for name in others if not re.fullmatch(r"jangbu\.insight\.\w+\.contracts", name)}
+    ports = {"jangbu.platform.cache.ports", "jangbu.platform.lakehouse.ports"}
+    assert others <= ports | {"jangbu.platform.lakehouse.maintenance"}
+
+
+def test_messages_stand_in_a_contexts_events_and_commands() -> None:
+    """There they are found, and importing them is cheap."""
+    elsewhere = [
+        f"{named(path)}:{node.name}"
+        for path in SOURCES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id in ("Event", "Command") for base in node.bases)
+        and path.name != {"Event": "events.py", "Command": "commands.py"}[node.bases[0].id]  # type: ignore[attr-defined]
+    ]
+    assert elsewhere == [], "Declare it in its context's events.py or commands.py."
+
+
+@pytest.mark.parametrize("name", ["events", "commands"])
+def test_messages_import_only_the_standard_library_and_the_kernel(name: str) -> None:
+    for path in (context / f"{name}.py" for context in CONTEXTS):
+        if path.exists():
+            outside = {
+                module for module in reached(path, set()) if module.split(".")[0] not in {*sys.stdlib_module_names, "jangbu"}
+            }
+            assert outside == set(), f"{named(path)}: a message is plain data."
 
 
 # What is tracked

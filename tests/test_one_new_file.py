@@ -1,4 +1,4 @@
-"""A new measure, data source, analysis kind, engine and connector each take one new file, found through the settings."""
+"""A new measure, data source, analysis kind, engine, connector and handler each take one new file, found through the settings."""
 
 import json
 from collections.abc import Iterator
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from jangbu.entrypoints.background import Background
 from jangbu.entrypoints.bootstrap import Application
 from jangbu.entrypoints.cli import app
 from jangbu.entrypoints.settings import load
@@ -109,6 +111,7 @@ PARROT = '''
 """An engine that repeats what DuckDB says, and leaves having, order and limit to others."""
 
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from jangbu.kernel.discovery import Plugin
@@ -158,6 +161,51 @@ def _typed(rows: Any) -> Any:
 
 
 PLUGIN = Plugin(kind="connector", name="oven", summary="The oven's own list of loaves.", open=Oven)
+'''
+LEDGER = '''
+"""Notes each batch of loaves."""
+
+from typing import Any
+
+from jangbu.insight.ingest.contracts import TenantDataUpdated
+from jangbu.kernel.handlers import Context, Handler
+
+
+def note(event: TenantDataUpdated, context: Context[Any]) -> None:
+    if event.data_source == "loaves":
+        (context.parts.folder / "noted").write_text(f"{event.tenant} {event.version}")
+
+
+PLUGIN = Handler(kind="event_handler", name="ledger", summary="Notes each batch.", handles=TenantDataUpdated, open=note)
+'''
+BELL = '''
+"""Rings a bell, periodically."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from jangbu.kernel.handlers import Context, Handler, Job
+from jangbu.kernel.messages import Command
+
+
+@dataclass(frozen=True, slots=True)
+class RingBell(Command):
+    times: int
+
+
+def ring(command: RingBell, context: Context[Any]) -> None:
+    (context.parts.folder / "rung").write_text(f"{command.times} times")
+
+
+PLUGIN = Handler(
+    kind="command_handler",
+    name="bell",
+    summary="Rings the bell.",
+    handles=RingBell,
+    open=ring,
+    jobs=(Job("noon", timedelta(seconds=0.1), RingBell(12)),),
+)
 '''
 ROWS = pa.table(
     {
@@ -284,6 +332,19 @@ def test_a_connector(bakery: Place) -> None:
     bakery.drop("plugins/connectors/oven.py", OVEN)
     command = ("loads", "run", "oven", "--tenant", "bakery", "--json")
     first, again = (json.loads(CliRunner().invoke(app, command).stdout)["loads"] for _ in range(2))
-    assert first == [{"data_source": "loaves", "tenant": "bakery", "version": 2, "rows": 1, "changed": True}]
+    assert first == [{"data_source": "loaves", "tenant": "bakery", "version": 2, "rows": 1, "bad": 0, "changed": True}]
     assert again == [{**first[0], "changed": False}]
     assert bakery.rows(data_source="loaves", measures=["takings"]) == [[Decimal("9.9000")]]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "left", "content"),
+    [("event_handlers/ledger.py", LEDGER, "noted", "bakery 1"), ("command_handlers/bell.py", BELL, "rung", "12 times")],
+)
+def test_a_handler(bakery: Place, file: str, text: str, left: str, content: str) -> None:
+    bakery.drop(f"plugins/{file}", text)
+    Background(bakery.application).start()
+    written, ends = bakery.application.folder / left, monotonic() + 20
+    while not (written.exists() and written.read_text() == content):
+        assert monotonic() < ends
+        sleep(0.05)

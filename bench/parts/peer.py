@@ -5,6 +5,7 @@ takes no other kind of column) and room for all rows; its result cache stays off
 """
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -85,10 +86,11 @@ def _install() -> Path:
     uv = shutil.which("uv") or shutil.which("uv", path=str(ROOT / "build" / "tools" / "bin"))
     if uv is None:
         raise FileNotFoundError("uv is not on the PATH; `make bench` sees to that")
+    others = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     subprocess.run(
         [uv, "sync", "--quiet", "--frozen", "--only-group", "bench", "--no-install-project", "--inexact"],
         cwd=ROOT,
-        env={"PATH": str(Path(uv).parent), "HOME": str(Path.home()), "UV_PROJECT_ENVIRONMENT": str(HOME / "env")},
+        env=others | {"UV_PROJECT_ENVIRONMENT": str(HOME / "env")},
         check=True,
     )
     return HOME / "env" / "bin" / "sidemantic"

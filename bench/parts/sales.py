@@ -41,15 +41,25 @@ def months(seed: int = 2017) -> "Iterator[pa.Table]":
         yield _table(lines, slice(first, last))
 
 
-def _lines(rng: np.random.Generator) -> Lines:
-    rows = ASKED_ROWS + OTHER_ROWS
+def months_of_one(rows: int, seed: int = 2017) -> "Iterator[pa.Table]":
+    """As `months`, of the asked merchant alone and so many in all; one month is made at a time."""
+    edges = [START, *(datetime(2017, month, 1, tzinfo=UTC) for month in range(2, 13)), END]
+    for number, (start, end) in enumerate(pairwise(edges)):
+        share = rows * (number + 1) // 12 - rows * number // 12
+        yield _table(_lines(np.random.default_rng([seed, number]), share, 0, start, end), slice(None))
+
+
+def _lines(
+    rng: np.random.Generator, asked: int = ASKED_ROWS, others: int = OTHER_ROWS, start: datetime = START, end: datetime = END
+) -> Lines:
+    rows = asked + others
     merchant = np.zeros(rows, np.int32)
-    merchant[ASKED_ROWS:] = rng.integers(1, MERCHANTS, OTHER_ROWS)
+    merchant[asked:] = rng.integers(1, MERCHANTS, others)
     rng.shuffle(merchant)
     quantity = rng.integers(1, 9, rows)
     return Lines(
         merchant=merchant,
-        sold_at=np.sort(rng.integers(_micros(START), _micros(END), rows)),
+        sold_at=np.sort(rng.integers(_micros(start), _micros(end), rows)),
         product=rng.integers(0, PRODUCTS, rows, np.int32),
         store=rng.integers(0, STORES, rows, np.int32),
         channel=rng.choice(len(CHANNELS), rows, p=list(CHANNELS.values())).astype(np.int32),

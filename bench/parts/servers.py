@@ -4,6 +4,7 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -12,6 +13,14 @@ import httpx
 
 class NeverReady(Exception):
     """A server ended, or wasn't ready in time; the message ends with its log's last lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """`seconds` from its start until it was ready; `process`: its id."""
+
+    seconds: float
+    process: int
 
 
 def free_port() -> int:
@@ -23,15 +32,15 @@ def free_port() -> int:
 @contextmanager
 def serving(
     command: Sequence[str | Path], ready: str, log: Path, env: Mapping[str, str] | None = None, patience: float = 60
-) -> Iterator[float]:
-    """Run `command` until the end of the block; yields the seconds from its start until the URL `ready` answered 200."""
+) -> Iterator[Served]:
+    """Run `command` until the end of the block, which begins when the URL `ready` answers 200."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         start = monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
         try:
             _wait(process, ready, log, start + patience)
-            yield monotonic() - start
+            yield Served(monotonic() - start, process.pid)
         finally:
             process.terminate()
             try:

@@ -36,17 +36,20 @@ def fill(lakehouse: Lakehouse) -> None:
         if lakehouse.find_run(TABLE.name, run) is None:
             generated = generated or list(months())
             note(f"loading {generated[number].num_rows:,} lines ({run})")
-            lakehouse.append(lakehouse.stage(TABLE.name, generated[number], run))
+            lakehouse.commit(lakehouse.stage(TABLE.name, generated[number], run))
 
 
-def asked_files(lakehouse: Lakehouse) -> list[str]:
+def as_laid_out(lakehouse: Lakehouse) -> list[str]:
     """The files that may hold the asked merchant's lines.
 
     Raises:
         ValueError: the table isn't laid out as the bench says.
     """
-    snapshot = lakehouse.current(TABLE.name)
-    everything, pruned = (lakehouse.files(snapshot, tenants, None).files for tenants in (None, (TenantId(ASKED),)))
-    if (len(everything), len(pruned)) != (FILES, 12):
-        raise ValueError(f"{FILES} files were to be written, 12 of them with {ASKED}; there are {len(everything)}, {len(pruned)}")
-    return [file.path for file in pruned]
+    everything, asked = files_of(lakehouse, None), files_of(lakehouse, (TenantId(ASKED),))
+    if (len(everything), len(asked)) != (FILES, 12):
+        raise ValueError(f"{FILES} files were to be written, 12 of them with {ASKED}; there are {len(everything)}, {len(asked)}")
+    return asked
+
+
+def files_of(lakehouse: Lakehouse, tenants: tuple[TenantId, ...] | None) -> list[str]:
+    return [file.path for file in lakehouse.files(lakehouse.current(TABLE.name), tenants, None).files]

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from support.markdown import ROOT, anchors, blocks, codes, links, table_rows
 
+from jangbu.entrypoints.handlers import declared_messages, find_handlers
 from jangbu.entrypoints.settings import Settings, variables
 from jangbu.insight.catalog.contracts import Function, MeasureKind
 from jangbu.insight.catalog.facade import CatalogFacade
@@ -18,6 +20,7 @@ from jangbu.insight.catalog.functions import ROW_FUNCTIONS
 from jangbu.insight.dashboards.contracts import DEFAULT_LIMIT, MAX_LIMIT, QueryRequest
 from jangbu.kernel.errors import tree_of_errors
 from jangbu.kernel.filters import MAX_DEPTH, MAX_VALUES, OPERATORS
+from jangbu.kernel.messages import Command, Event
 from jangbu.kernel.types import FieldType
 from jangbu.platform.telemetry.metrics import Metrics
 
@@ -114,8 +117,32 @@ def test_every_metric_stands_in_the_guide() -> None:
 
 def test_settings_that_the_documents_name_exist() -> None:
     known = {variable for field in Settings.model_fields for variable in variables(field)}
+    for path in (ROOT / "services").glob("*.py"):  # what the tests' servers are told isn't the product's
+        known |= set(re.findall(r"\bJANGBU_SERVICES\w*", path.read_text()))
     named = {name for path in DOCUMENTS for name in re.findall(r"JANGBU_[A-Z_]+[A-Z]", path.read_text())}
     assert named <= known
+
+
+def test_every_event_and_command_has_its_heading_with_its_fields() -> None:
+    page = (ROOT / "docs" / "events.md").read_text()
+    for kind, base in (("Events", Event), ("Commands", Command)):
+        part = page.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
+        sections = dict(zip(*[iter(re.split(r"^### (\w+)$", part, flags=re.MULTILINE)[1:])] * 2, strict=True))
+        declared = {name: message for name, message in declared_messages().items() if issubclass(message, base)}
+        assert list(sections) == sorted(declared)
+        for name, message in declared.items():
+            assert f"Declared in `{message.__module__}`, `schema_version` {message.schema_version}." in sections[name]
+            told = re.findall(r"^\| `(\w+)` \|", sections[name], re.MULTILINE)
+            assert told == [field.name for field in fields(message)]
+
+
+def test_every_command_tells_its_handler_and_its_jobs() -> None:
+    handlers = find_handlers()
+    page = (ROOT / "docs" / "events.md").read_text()
+    for handler in handlers.commands.values():
+        section = page.partition(f"\n### {handler.handles.__name__}\n")[2].partition("\n### ")[0]
+        named = codes(section)
+        assert {handler.name, *(job.name for job in handler.jobs)} <= set(named)
 
 
 # The reference
@@ -172,9 +199,15 @@ def test_links_of_the_reference_lead_somewhere_from_its_place(reference: Path) -
         (page.name, target)
         for page in reference.glob("*.md")
         for target in links(page)
-        if target not in written and not (place / target.partition("#")[0]).resolve().exists()
+        if target not in written and not _leads(page, place, target)
     ]
     assert lost == []
+
+
+def _leads(page: Path, place: Path, target: str) -> bool:
+    if target.startswith("#"):
+        return f"# {target[1:]}" in page.read_text().lower()
+    return (place / target.partition("#")[0]).resolve().exists()
 
 
 # The decisions

@@ -240,9 +240,14 @@ def test_a_header_is_never_more_than_a_header(client: httpx.Client, name: str, v
 def test_what_is_hardly_http_harms_nobody(shops: Any, head: bytes) -> None:
     place = urlsplit(shops.server.address)
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
-        connection.sendall(head)
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(100)
+        try:
+            connection.sendall(head)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(100)
+        except TimeoutError:
+            raise
+        except OSError:
+            answer = b""  # it hung up at once
     assert answer == b"" or answer.startswith(b"HTTP/1.1 4"), answer
     assert httpx.get(f"{shops.server.address}/health/ready").status_code == 200
 

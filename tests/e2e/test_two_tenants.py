@@ -77,6 +77,17 @@ def values_routes() -> Iterator[str]:
             yield from (route, f"{route}?search=a", f"{route}?limit=2&offset=1")
 
 
+def of_loads(ask: Callable[[httpx.Client, str], httpx.Response]) -> Ask:
+    """Of each of the client's loads, and of one that isn't there."""
+
+    def asked_of(client: httpx.Client) -> Iterator[httpx.Response]:
+        runs = [load["run"] for load in client.get("/v1/loads?limit=1000").json()["items"]]
+        assert runs
+        return (ask(client, run) for run in [*runs, "nothing"])
+
+    return asked_of
+
+
 CASES: dict[tuple[str, str], Ask] = {
     ("post", "/v1/query"): together(
         asked("/v1/query", questions),
@@ -93,11 +104,35 @@ CASES: dict[tuple[str, str], Ask] = {
     ("get", "/v1/catalog/measures/{name}"): fetched("/v1/catalog/measures/revenue", "/v1/catalog/measures/nothing"),
     ("get", "/v1/catalog/dimensions/{name}"): fetched("/v1/catalog/dimensions/sales.department", "/v1/catalog/dimensions/nothing"),
     ("get", "/v1/catalog/data_sources/{data_source}/dimensions/{name}/values"): fetched(*values_routes()),
+    ("get", "/v1/loads"): fetched(
+        "/v1/loads?limit=1000", "/v1/loads?state=failed", "/v1/loads?data_source=sales", "/v1/loads?tenant=x"
+    ),
+    ("get", "/v1/loads/{run}"): of_loads(lambda client, run: client.get(f"/v1/loads/{run}")),
+    ("get", "/v1/loads/{run}/rows"): of_loads(lambda client, run: client.get(f"/v1/loads/{run}/rows")),
+    ("post", "/v1/loads/{run}/replay"): of_loads(lambda client, run: client.post(f"/v1/loads/{run}/replay")),
+    ("post", "/v1/loads/{run}/dismiss"): of_loads(lambda client, run: client.post(f"/v1/loads/{run}/dismiss")),
     ("get", "/health/live"): fetched("/health/live"),
     ("get", "/health/ready"): fetched("/health/ready"),
     ("get", "/metrics"): fetched("/metrics"),
 }
 """What is asked of each route. A route without a case fails a test."""
+
+
+@pytest.mark.parametrize("ask", ["", "/rows", "/replay", "/dismiss"])
+def test_a_load_of_the_other_is_as_though_it_were_not_there(shops: Any, ask: str) -> None:
+    for tenant in (HANOK, NAMU):
+        for loaded in shops.clients[OTHER[tenant]].get("/v1/loads?limit=1000").json()["items"]:
+            method = "GET" if ask in ("", "/rows") else "POST"
+            response = shops.clients[tenant].request(method, f"/v1/loads/{loaded['run']}{ask}")
+            assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    for tenant in (HANOK, NAMU):
+        assert len(waiting(shops.clients[tenant])) == 1
+
+
+def waiting(client: httpx.Client) -> list[Any]:
+    """The rows that a client's loads have set aside."""
+    loads = client.get("/v1/loads?limit=1000").json()["items"]
+    return [row for load in loads for row in client.get(f"/v1/loads/{load['run']}/rows").json()["items"]]
 
 
 def shown(response: httpx.Response) -> str:

@@ -8,19 +8,28 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 
 import httpx
 import pytest
+from sqlalchemy import select
+
+from jangbu.entrypoints.bootstrap import Application
+from jangbu.entrypoints.settings import Settings
+from jangbu.insight.ingest.commands import RecoverLoads
+from jangbu.platform.database.schema import schedule
 
 JANGBU = str(Path(sys.executable).with_name("jangbu"))
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JANGBU_")}
+def running(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    # Without the last of them, modules are compiled once, not at each start.
+    unwanted = ("JANGBU_", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)} | settings
     process = subprocess.Popen(
         [JANGBU, *arguments], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -65,6 +74,73 @@ def test_a_server_says_when_it_is_ready_and_ends_cleanly(tmp_path: Path, number:
     assert server.returncode == 0
     assert "Traceback" not in errors
     assert any(json.loads(line)["route"] == "/v1/catalog" for line in errors.splitlines())
+
+
+def counted(address: str, name: str) -> float:
+    """A metric's value, by its name with labels; 0 where it isn't shown yet."""
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == name), 0)
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    ends = monotonic() + seconds
+    while not condition():
+        assert monotonic() < ends, "it didn't come to be"
+        sleep(0.05)
+
+
+HANDLED = 'jangbu_messages_total{handler="recover_loads",outcome="handled"}'
+
+
+def send_one(folder: Path) -> None:
+    with Application(Settings(folder=folder / ".jangbu")) as application, application.database.transaction() as work:
+        work.send(RecoverLoads())
+
+
+@pytest.mark.slow
+def test_a_server_does_commands_too_unless_it_serves_the_api_alone(tmp_path: Path) -> None:
+    with running(tmp_path, "serve", "api", "--port", "0") as api:
+        address = read_until(api, "ready")[-1].rsplit(" ", 1)[1]
+        send_one(tmp_path)
+        sleep(2)
+        assert counted(address, "jangbu_outbox_messages") == 1
+        with running(tmp_path, "serve", "--port", "0") as server:
+            worker = read_until(server, "ready")[-1].rsplit(" ", 1)[1]
+            until(lambda: counted(worker, HANDLED) == 1)
+        assert counted(address, "jangbu_outbox_messages") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("what", ["worker", "scheduler"])
+def test_a_worker_or_a_scheduler_runs_alone_and_ends_cleanly(tmp_path: Path, what: str, number: signal.Signals) -> None:
+    with running(tmp_path, what, JANGBU_METRICS_PORT="0") as process:
+        address = read_until(process, f"{what} is running")[-1].rpartition(" ")[2].removesuffix("/metrics.")
+        send_one(tmp_path)
+        if what == "worker":
+            until(lambda: counted(address, HANDLED) == 1)
+        else:
+            until(lambda: planned(tmp_path) >= {"recover_loads", "flush_query_log"})
+            assert counted(address, "jangbu_outbox_messages") == 1
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def planned(folder: Path) -> set[str]:
+    with Application(Settings(folder=folder / ".jangbu")) as application, application.database.reading() as connection:
+        return set(connection.execute(select(schedule.c.job)).scalars())
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_handler_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "event_handlers").mkdir()
+    (tmp_path / "event_handlers" / "broken.py").write_text("PLUGIN = 1")
+    with running(tmp_path, "serve", "--port", "0", JANGBU_PLUGIN_FOLDERS=str(tmp_path)) as server:
+        _, errors = server.communicate(timeout=20)
+    assert server.returncode == 1
+    assert "declares no PLUGIN of kind 'event_handler'" in errors
 
 
 @pytest.mark.slow

@@ -10,11 +10,26 @@ import pytest
 from jangbu.kernel.discovery import Plugin, discover, find
 from jangbu.kernel.errors import ConfigurationError, MissingExtra, UnknownName
 
-SDKS = ("duckdb", "pyarrow", "pyiceberg", "sqlglot", "sqlalchemy", "pandas", "numpy", "pydantic", "yaml")
+SDKS = (
+    "duckdb",
+    "trino",
+    "requests",
+    "orjson",
+    "pyarrow",
+    "pyiceberg",
+    "sqlglot",
+    "sqlalchemy",
+    "pandas",
+    "numpy",
+    "pydantic",
+    "yaml",
+)
 BUILT_IN = {
-    "engine": ("jangbu.platform.engines", ["duckdb"]),
+    "engine": ("jangbu.platform.engines", ["duckdb", "spark", "trino"]),
     "lakehouse": ("jangbu.platform.lakehouse", ["iceberg"]),
     "connector": ("jangbu.insight.ingest.connectors", ["completejourney"]),
+    "event_handler": ("jangbu.insight.ingest.event_handlers", ["watch_tables"]),
+    "command_handler": ("jangbu.insight.ingest.command_handlers", ["flush_spool", "recover_loads", "upkeep_table"]),
     "analysis": ("jangbu.insight.dashboards.dashboard_layer.analyses", ["abc", "quadrant"]),
 }
 FILE = """
@@ -63,7 +78,27 @@ def test_files_of_a_folder_are_found_by_their_kind_and_sorted_by_name(tmp_path: 
 
 def test_a_folders_file_stands_beside_the_built_in_ones(tmp_path: Path) -> None:
     plugin(tmp_path, "engines/parrot.py")
-    assert list(discover("engine", "jangbu.platform.engines", [tmp_path])) == ["duckdb", "parrot"]
+    assert list(discover("engine", "jangbu.platform.engines", [tmp_path])) == ["duckdb", "parrot", "spark", "trino"]
+
+
+def test_built_in_ones_of_several_packages_stand_together() -> None:
+    packages = ["jangbu.platform.engines", "jangbu.insight.ingest.connectors"]
+    with pytest.raises(ConfigurationError, match="no PLUGIN of kind 'engine'"):
+        discover("engine", packages)
+    assert list(discover("engine", packages[:1])) == ["duckdb", "spark", "trino"]
+    assert list(discover("engine", [])) == []
+
+
+def test_what_contexts_have_inside_is_found_without_importing_it() -> None:
+    script = """
+import sys
+from jangbu.kernel.discovery import inside
+print(inside("jangbu.insight", "facade"), inside("jangbu.insight", "command_handlers"), inside("jangbu.insight", "no_such"))
+assert not [name for name in sys.modules if name.startswith("jangbu.insight.")]
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    facades = tuple(f"jangbu.insight.{context}.facade" for context in ("access", "catalog", "dashboards", "ingest"))
+    assert done.stdout.strip() == f"{facades} {('jangbu.insight.ingest.command_handlers',)} ()"
 
 
 def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> None:
@@ -105,7 +140,11 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
 def test_an_unknown_name_says_what_there_is() -> None:
     with pytest.raises(UnknownName) as raised:
         find("engine", "duckdp", discover("engine", "jangbu.platform.engines"), path="/engine")
-    assert (raised.value.known, raised.value.suggestions, raised.value.path) == (("duckdb",), ("duckdb",), "/engine")
+    assert (raised.value.known, raised.value.suggestions, raised.value.path) == (
+        ("duckdb", "spark", "trino"),
+        ("duckdb",),
+        "/engine",
+    )
 
 
 @pytest.mark.parametrize("module", ["no_such_sdk", "no_such_sdk.client"])

@@ -41,3 +41,12 @@ def test_a_principal_can_not_be_changed() -> None:
         BOTH.tenants = ()  # type: ignore[misc]  # refused at run time, too
     with pytest.raises(TypeError):
         BOTH.attributes["role"] = "owner"  # type: ignore[index]  # refused at run time, too
+
+
+def test_a_tenant_that_can_not_be_asked_for_now_is_refused_with_the_reason() -> None:
+    some = Principal((TenantId("beta"),), unasked={TenantId("alpha"): "is suspended"})
+    assert some.narrow(None) == ("beta",)
+    with pytest.raises(Forbidden, match="The tenant 'alpha' is suspended"):
+        some.narrow(("alpha",), path="/tenants")
+    with pytest.raises(Forbidden, match="is suspended"):
+        Principal((), unasked=some.unasked).narrow(None)

@@ -18,8 +18,9 @@ READY = re.compile(r"(?:ready at|address) +(http://\S+)")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process' without any setting of Jangbu, and `more`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JANGBU_") and name != "PORT"}
+    """This process' without any setting of Jangbu, and `more`. Modules are compiled once, not at each start."""
+    unwanted = ("JANGBU_", "PORT", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return kept | more
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from uuid import uuid4
 
 import pandas as pd
+import pyarrow as pa
 from support.world import arrow_of
 
 from jangbu.entrypoints.bootstrap import Application
 from jangbu.entrypoints.settings import load
 from jangbu.insight.catalog.contracts import DataSource
-from jangbu.insight.ingest.contracts import LoadMode
+from jangbu.insight.ingest.contracts import BadRow, LoadMode
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 
@@ -64,5 +65,21 @@ def set_up(folder: Path) -> Mapping[str, str]:
                         mode=LoadMode.APPEND,
                         content=uuid4().hex,
                     )
+            _load_with_a_bad_row(application, TenantId(tenant))
         held = {HANOK: [HANOK], NAMU: [NAMU], "both": [HANOK, NAMU]}
-        return {name: application.access.create_key(f"{name}'s key", tenants)[1].reveal() for name, tenants in held.items()}
+        return {
+            name: application.access.create_key(f"{name}'s key", tenants, ["operator"])[1].reveal()
+            for name, tenants in held.items()
+        }
+
+
+def _load_with_a_bad_row(application: Application, tenant: TenantId) -> None:
+    """A load that sets one row aside and leaves the tenant's rows as they are."""
+    source = application.catalog.data_source("coupons")
+    texts = {column: [f"{tenant}'s bad {column}"] for column in source.columns if column != source.separation.column}
+    rows = pa.table({name: pa.array(values, pa.string()) for name, values in texts.items()})
+
+    def converter(batch: pa.RecordBatch, columns: Any, first_row: int) -> Any:
+        return batch.slice(0, 0), [BadRow(first_row, "product", "not_a_number", f"{tenant}'s word", batch.to_pylist()[0])]
+
+    application.ingest.load(source, tenant=tenant, batches=rows, mode=LoadMode.APPEND, content="bad", converter=converter)

@@ -15,7 +15,7 @@ from jangbu.insight.access.facade import Access
 from jangbu.insight.catalog.contracts import Catalog, DataSource
 from jangbu.insight.catalog.facade import CatalogFacade
 from jangbu.insight.dashboards.contracts import Answer
-from jangbu.insight.dashboards.facade import Dashboards
+from jangbu.insight.dashboards.facade import Dashboards, OutsideTables
 from jangbu.insight.dashboards.requests import request_of
 from jangbu.insight.ingest.contracts import LoadMode
 from jangbu.insight.ingest.facade import Ingest
@@ -58,13 +58,22 @@ class World:
     database: Database
 
     @classmethod
-    def at(cls, folder: Path, definitions: Sequence[Path] = (DEFINITIONS,), plugins: Sequence[Path] = ()) -> "World":
+    def at(
+        cls,
+        folder: Path,
+        definitions: Sequence[Path] = (DEFINITIONS,),
+        plugins: Sequence[Path] = (),
+        outside: Sequence[Path] = (),
+        **options: Any,
+    ) -> "World":
+        """`outside` are the folders that may be bound; `options` are `OutsideTables`' (a clock, a timer)."""
         database = SqliteDatabase(folder / "jangbu.sqlite")
         database.migrate()
         lakehouse = open_lakehouse(warehouse=folder / "lakehouse")
         access, ingest = Access(database, SystemClock()), Ingest(database, lakehouse, SystemClock())
-        catalogs = CatalogFacade(folders=tuple(definitions), pack=None)
-        engine = open_engine(roots=[lakehouse.root()], spill=folder / "spill", memory_mb=1000, threads=2)
+        catalogs = CatalogFacade(folders=tuple(definitions), pack=None, outside_folders=outside)
+        roots, others = [lakehouse.root()], [each.resolve() for each in outside]
+        engine = open_engine(roots=roots, outside=others, spill=folder / "spill", memory_mb=1000, threads=2)
         dashboards = Dashboards(
             access=access,
             catalog=catalogs,
@@ -73,6 +82,7 @@ class World:
             engines={"duckdb": engine},
             workbench=engine,
             analyses=discover("analysis", "jangbu.insight.dashboards.dashboard_layer.analyses", plugins),
+            outside=OutsideTables(ingest, outside, **options),
         )
         return cls(access, catalogs.catalog_for(()), ingest, lakehouse, engine, dashboards, database)
 

@@ -1,28 +1,33 @@
 """Puts the adapters that the settings name under the contexts, once for each process. Each part is built at its first use."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from functools import cached_property
-from inspect import signature
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
+from jangbu.entrypoints.engines import Engines
 from jangbu.entrypoints.settings import Settings
+from jangbu.entrypoints.stores import catalog_access_of, store_of
 from jangbu.kernel.clock import Clock, SystemClock
-from jangbu.kernel.discovery import Plugin, discover, find
+from jangbu.kernel.discovery import discover, find
+from jangbu.kernel.errors import Closed, unknown_name
 from jangbu.kernel.tenancy import Principal, TenantId
 
 if TYPE_CHECKING:
     from jangbu.insight.access.facade import Access
+    from jangbu.insight.catalog.contracts import DataSource
     from jangbu.insight.catalog.facade import CatalogFacade
     from jangbu.insight.dashboards.facade import Dashboards
     from jangbu.insight.dashboards.query_log import QueryLog
-    from jangbu.insight.ingest.contracts import LoadResult
+    from jangbu.insight.ingest.contracts import Erasure, LoadResult, Person, Replayed
     from jangbu.insight.ingest.facade import Ingest, Progress
+    from jangbu.platform.cache.ports import Cache
     from jangbu.platform.database.ports import Database
-    from jangbu.platform.engines.ports import Engine
     from jangbu.platform.lakehouse.ports import Lakehouse
+    from jangbu.platform.queues.bus import Handlers
+    from jangbu.platform.queues.ports import Queues
+    from jangbu.platform.queues.relay import Relay
     from jangbu.platform.telemetry.metrics import Metrics
 
 _WORKBENCH = "duckdb"
@@ -41,6 +46,8 @@ class Application:
         self.clock = clock or SystemClock()
         self._started = False
         self._logging: QueryLog | None = None
+        self._before_closing: list[Callable[[], None]] = []
+        self._stop_tracing: Callable[[], None] | None = None
         self.__dict__.update(overrides)
 
     # Adapters
@@ -49,23 +56,75 @@ class Application:
     def metrics(self) -> "Metrics":
         from jangbu.platform.telemetry.metrics import Metrics
 
-        return Metrics()
+        metrics = Metrics()
+        metrics.look(self._measure_queues)
+        metrics.look(self._measure_cache)
+        return metrics
 
     @cached_property
     def database(self) -> "Database":
-        from jangbu.platform.database.sqlite import SqliteDatabase
+        from jangbu.platform.database.opening import open_database
 
-        return SqliteDatabase(self.folder / "jangbu.db", self.clock)
+        uri = self.settings.database.get_secret_value() if self.settings.database else None
+        connections, patience = self.settings.database_connections, self.settings.database_patience
+        return open_database(uri, self.folder, self.clock, connections=connections, patience=patience)
 
     @cached_property
     def lakehouse(self) -> "Lakehouse":
         from jangbu.platform.lakehouse.iceberg import open_lakehouse
 
-        return open_lakehouse(warehouse=str(self.folder / "lakehouse"))
+        settings = self.settings
+        return open_lakehouse(
+            warehouse=settings.warehouse or str(self.folder / "lakehouse"),
+            catalog_uri=settings.lake_catalog.get_secret_value() if settings.lake_catalog is not None else None,
+            catalog=catalog_access_of(settings),
+            store=store_of(settings),
+        )
 
     @cached_property
-    def engines(self) -> "Engines":
+    def engines(self) -> Engines:
         return Engines(self.settings, self.lakehouse, self.metrics)
+
+    @cached_property
+    def queues(self) -> "Queues":
+        if self.settings.queues == "sqs":
+            from jangbu.entrypoints.adapters import sqs_queues
+
+            return sqs_queues(self.settings, self.clock)
+        from jangbu.platform.queues.sqlite import SqliteQueues
+
+        return SqliteQueues(self.folder / "queues.db", self.clock)
+
+    @cached_property
+    def cache(self) -> "Cache":
+        from jangbu.entrypoints.adapters import open_cache
+
+        return open_cache(self.settings, self.metrics)
+
+    @cached_property
+    def relay(self) -> "Relay":
+        from jangbu.platform.queues.relay import Relay
+
+        return Relay(self.database, self.queues)
+
+    @cached_property
+    def handlers(self) -> "Handlers":
+        from jangbu.entrypoints.handlers import find_handlers
+
+        return find_handlers(self.settings.plugin_folders)
+
+    def trace(self, process: str) -> None:
+        """Record spans, where the settings say so, until it is closed. `process` is what this one does, such as `worker`.
+
+        Raises:
+            ConfigurationError: headers that can't be read, or a missing extra.
+        """
+        settings = self.settings
+        if settings.traces is not None:
+            from jangbu.platform.telemetry import tracing
+
+            given = settings.traces_headers.get_secret_value() if settings.traces_headers is not None else ""
+            self._stop_tracing = tracing.start(settings.traces, tracing.headers_of(given), settings.traces_share, process)
 
     # Contexts
 
@@ -79,17 +138,26 @@ class Application:
     def catalog(self) -> "CatalogFacade":
         from jangbu.insight.catalog.facade import CatalogFacade
 
-        return CatalogFacade(folders=self.settings.definitions, tenant_folders=self.settings.tenant_definitions)
+        settings = self.settings
+        return CatalogFacade(
+            folders=settings.definitions, tenant_folders=settings.tenant_definitions, outside_folders=settings.outside_folders
+        )
 
     @cached_property
     def ingest(self) -> "Ingest":
+        from jangbu.insight.ingest.contracts import KeptElsewhere
         from jangbu.insight.ingest.facade import Ingest
 
-        return Ingest(self.database, self.lakehouse, self.clock)
+        name, kept = self.settings.upkeep_engine, None
+        if name is not None:
+            if name not in self.engines:
+                raise unknown_name("engine of JANGBU_UPKEEP_ENGINE", name, self.engines)
+            kept = KeptElsewhere(lambda: self.engines.maintainer(name), self.settings.upkeep_engine_mb * 1_000_000)
+        return Ingest(self.database, self.lakehouse, self.clock, kept=kept)
 
     @cached_property
     def dashboards(self) -> "Dashboards":
-        from jangbu.insight.dashboards.facade import Dashboards
+        from jangbu.insight.dashboards.facade import Dashboards, OutsideTables
 
         analyses = discover("analysis", "jangbu.insight.dashboards.dashboard_layer.analyses", self.settings.plugin_folders)
         return Dashboards(
@@ -103,6 +171,7 @@ class Application:
             default_engine=self.settings.engine,
             timeout=self.settings.query_timeout,
             query_log=self._query_log(),
+            outside=OutsideTables(self.ingest, self.settings.outside_folders),
         )
 
     # Its life
@@ -123,8 +192,9 @@ class Application:
         if self._started:
             return
         self.open()
-        self.ingest.recover()
-        self.dashboards  # noqa: B018  # building it is the point
+        with suppress(Closed):  # it was settled before it was closed, and still answers
+            self.ingest.recover()
+        self.relay, self.cache, self.dashboards  # noqa: B018  # building them is the point
         self._started = True
 
     def is_ready(self) -> bool:
@@ -134,16 +204,27 @@ class Application:
                 pass
         return self._started
 
+    def before_closing(self, stop: Callable[[], None]) -> None:
+        """Have `stop` end what uses the parts, before they are closed; what is given first is stopped first."""
+        self._before_closing.append(stop)
+
     def close(self) -> None:
         """Write what is still in memory and give everything back."""
         self._started = False
         with ExitStack() as closing:
-            for name in ("database", "lakehouse", "engines"):
+            if self._stop_tracing is not None:
+                closing.callback(self._stop_tracing)
+                self._stop_tracing = None
+            self.__dict__.pop("relay", None)
+            for name in ("database", "queues", "cache", "lakehouse", "engines"):
                 if name in self.__dict__:
                     closing.callback(self.__dict__.pop(name).close)
             if self._logging is not None:
                 closing.callback(self._logging.close)
                 self._logging = None
+            for stop in reversed(self._before_closing):
+                closing.callback(stop)
+            self._before_closing.clear()
 
     def __enter__(self) -> Self:
         self.open()
@@ -156,10 +237,74 @@ class Application:
 
     def operator(self) -> Principal:
         """Who sits at the machine: holds every tenant of the folder."""
-        tenants: list[TenantId] = []
-        while page := self.access.tenants(offset=len(tenants), limit=1000):
-            tenants += [tenant.id for tenant in page]
-        return Principal(tuple(tenants), name="operator")
+        return self.access.operator()
+
+    def erase_tenant(self, tenant: TenantId, asked_by: str, told: "Callable[[str], None]") -> "Erasure":
+        """Delete a tenant with all that is kept of it; see `Ingest.erase_tenant`."""
+        from jangbu.entrypoints import elsewhere
+
+        erased = self.ingest.erase_tenant(
+            tenant, asked_by=asked_by, sources=self._sources(tenant), elsewhere=elsewhere.places(self), told=told
+        )
+        self.access.forget_principals()
+        return erased
+
+    def erase_customer(
+        self, tenant: TenantId, person: "Person", asked_by: str, told: "Callable[[str], None]", *, keep_rows: bool = False
+    ) -> "Erasure":
+        """Erase a customer of a tenant; see `Ingest.erase_customer`."""
+        from jangbu.entrypoints import elsewhere
+        from jangbu.insight.dashboards.query_log import QUERY_LOG
+
+        sources = self._sources(tenant)
+        return self.ingest.erase_customer(
+            tenant,
+            person,
+            asked_by=asked_by,
+            sources=sources,
+            logs=[source for source in sources if source.name == QUERY_LOG],
+            elsewhere=elsewhere.places(self),
+            told=told,
+            keep_rows=keep_rows,
+        )
+
+    def export_tenant(self, tenant: TenantId, folder: Path, format_: str) -> "Mapping[str, Any]":
+        """Write all of a tenant into a folder: rows, history, keys without secrets, its own definitions; returns the manifest.
+
+        Raises:
+            NotFound: there is no such tenant. Conflict: the folder is within the data folder. Otherwise as `Ingest.export_tenant`.
+        """
+        import json
+        from dataclasses import asdict
+
+        from jangbu.insight.ingest.facade import ExportFormat
+        from jangbu.kernel.errors import Conflict
+
+        if folder.resolve().is_relative_to(self.folder.resolve()):
+            raise Conflict(f"{folder.name!r} is within the data folder; nothing was exported.", value=folder.name)
+        about = asdict(self.access.tenant(tenant))
+        keys = [asdict(key) | {"tenants": [tenant]} for key in self.access.keys_of(tenant)]
+        texts = {
+            f"{name}.json": json.dumps(content, ensure_ascii=False, indent=2, default=str)
+            for name, content in (("tenant", about), ("keys", keys))
+        }
+        layers = self.settings.tenant_definitions
+        own = layers / tenant if layers is not None else None
+        return self.ingest.export_tenant(tenant, folder, format=ExportFormat(format_), texts=texts, definitions=own)
+
+    def remembered(self) -> int:
+        """How many caches of this process may hold something of a tenant."""
+        engines = self.__dict__.get("engines")
+        return (engines.opened() if isinstance(engines, Engines) else 0) + int(self.access.remembers())
+
+    def forget(self) -> None:
+        """Empty them. What is asked while this is done may have to be asked again."""
+        self.access.forget_principals()
+        if isinstance(self.__dict__.get("engines"), Engines):
+            self.engines.close()
+
+    def _sources(self, tenant: TenantId) -> "tuple[DataSource, ...]":
+        return tuple(self.catalog.catalog_for((tenant,)).data_sources.values())
 
     def seen_by(self, tenants: tuple[TenantId, ...]) -> TenantId | None:
         """Whose catalog these tenants see: one tenant its own, several together the shared one (None)."""
@@ -180,6 +325,42 @@ class Application:
             self.metrics.load(result.data_source, result.rows, changed=result.changed)
         return results
 
+    def replay(self, run: str, tenant: TenantId | None) -> "Replayed":
+        """Try the rows that a load set aside again, as the tenant's catalog defines the data source now.
+
+        Raises:
+            NotFound: there is no such load of this tenant.
+            UnknownName: its data source isn't defined any more.
+        """
+        from jangbu.insight.ingest.conversion import converter_of
+
+        whose = (tenant,) if tenant is not None else ()
+        load = next(load for load in self.ingest.loads_of_run(run, whose) if load.tenant == tenant)
+        source = self.catalog.data_source(load.data_source, whose)
+        return self.ingest.replay(source, run, tenant=tenant, converter=converter_of(source))
+
+    def _measure_queues(self) -> None:
+        """Sets the gauges of queues and outbox, where there is anything to look at."""
+        if "database" not in self.__dict__:
+            return
+        from jangbu.platform.queues.envelope import depths_of
+
+        waiting, oldest = self.relay.lag(self.clock.now())
+        self.metrics.outbox.set(waiting)
+        self.metrics.outbox_oldest.set(oldest.total_seconds())
+        for name, depth in depths_of(self.queues).items():
+            for state in ("waiting", "held", "parked"):
+                self.metrics.queued.labels(name, state).set(getattr(depth, state))
+            if depth.oldest is not None:
+                self.metrics.oldest.labels(name).set(depth.oldest.total_seconds())
+
+    def _measure_cache(self) -> None:
+        """Sets the gauges of the cache, where it is open."""
+        cache = self.__dict__.get("cache")
+        if cache is not None:
+            self.metrics.cache_reachable.set(cache.is_reachable())
+            self.metrics.cache_bytes.set(cache.held_bytes() or 0)
+
     def _query_log(self) -> "QueryLog | None":
         from jangbu.insight.dashboards.query_log import QUERY_LOG, QueryLog
 
@@ -188,55 +369,3 @@ class Application:
             self._logging = QueryLog(self.ingest, source)
             self._logging.start()
         return self._logging
-
-
-class Engines(Mapping[str, "Engine"]):
-    """Every engine that is installed, by name, each opened at its first use with those settings that its `open` takes."""
-
-    def __init__(self, settings: Settings, lakehouse: "Lakehouse", metrics: "Metrics") -> None:
-        self._settings = settings
-        self._lakehouse = lakehouse
-        self._metrics = metrics
-        self._plugins = discover("engine", "jangbu.platform.engines", settings.plugin_folders)
-        self._open: dict[str, Engine] = {}
-        self._lock = Lock()
-
-    def __getitem__(self, name: str) -> "Engine":
-        with self._lock:
-            if name not in self._open:
-                if name not in self._plugins:
-                    raise KeyError(name)
-                self._open[name] = self._opened(find("engine", name, self._plugins))
-            return self._open[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._plugins)
-
-    def __len__(self) -> int:
-        return len(self._plugins)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._plugins
-
-    def close(self) -> None:
-        with self._lock:
-            for engine in self._open.values():
-                engine.close()
-            self._open.clear()
-
-    def _opened(self, plugin: Plugin) -> "Engine":
-        from jangbu.platform.telemetry.engine import MeasuredEngine
-
-        settings = self._settings
-        known: dict[str, Any] = {
-            "roots": [self._lakehouse.root()],
-            "spill": settings.folder.expanduser().absolute() / "spill",
-            "memory_mb": settings.engine_memory_mb,
-            "spill_mb": settings.engine_spill_mb,
-            "threads": settings.engine_threads,
-            "running": settings.engine_running,
-            "waiting": settings.engine_waiting,
-        }
-        taken = signature(plugin.open).parameters
-        given = {name: value for name, value in known.items() if name in taken}
-        return MeasuredEngine(plugin.open(**given), self._metrics, settings.engine_running)

@@ -11,7 +11,7 @@ Built-ins use the same door as a user's own files in `<folder>/<kind>s/*.py`, wh
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
@@ -41,17 +41,21 @@ class Plugin:
             raise MissingExtra(f"The {self.kind} {self.name!r}", self.extra or self.name)
 
 
-def discover(kind: str, package: str | None, folders: Iterable[Path] = ()) -> Mapping[str, Plugin]:
-    """The plug-ins of `kind` in a built-in `package` and in each folder's `<kind>s` subfolder, by name, sorted.
+def discover(kind: str, package: str | Sequence[str] | None, folders: Iterable[Path] = ()) -> Mapping[str, Plugin]:
+    """The plug-ins of `kind` in a built-in `package` (or several) and in each folder's `<kind>s` subfolder, by name, sorted.
 
     Raises:
         ConfigurationError: a file that can't be imported, declares no PLUGIN of this kind, or takes a name twice.
     """
     found: dict[str, Plugin] = {}
     plural = "analyses" if kind == "analysis" else f"{kind}s"
-    for module in [*_built_in(package), *(m for folder in folders for m in _in_folder(folder / plural))]:
+    packages = (package,) if isinstance(package, str) else tuple(package or ())
+    for module in [
+        *(m for each in packages for m in _built_in(each)),
+        *(m for folder in folders for m in _in_folder(folder / plural)),
+    ]:
         plugin = getattr(module, "PLUGIN", None)
-        if plugin is None and package and module.__name__.startswith(package + "."):
+        if plugin is None and module.__name__.rpartition(".")[0] in packages:
             continue
         if not isinstance(plugin, Plugin) or plugin.kind != kind:
             raise ConfigurationError(f"{module.__file__} declares no PLUGIN of kind {kind!r}.", value=module.__file__)
@@ -76,6 +80,18 @@ def find(kind: str, name: str, plugins: Mapping[str, Plugin], *, path: str | Non
     return plugins[name]
 
 
+def inside(floor: str, name: str) -> tuple[str, ...]:
+    """The modules or packages called `name` in the contexts of a floor, sorted: `inside("jangbu.insight", "events")` has
+    "jangbu.insight.ingest.events". None of them is imported."""
+    root = import_module(floor).__path__
+    contexts = [info.name for info in pkgutil.iter_modules(root) if info.ispkg]
+    return tuple(
+        f"{floor}.{context}.{name}"
+        for context in sorted(contexts)
+        if any(info.name == name for info in pkgutil.iter_modules([f"{place}/{context}" for place in root]))
+    )
+
+
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
@@ -84,9 +100,7 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _built_in(package: str | None) -> Iterable[ModuleType]:
-    if package is None:
-        return
+def _built_in(package: str) -> Iterable[ModuleType]:
     parent = import_module(package)
     for info in pkgutil.iter_modules(parent.__path__):
         if not info.ispkg:

@@ -23,8 +23,10 @@ that was wrong, the values that are known and the near misses; it never holds a 
     │   └── MissingExtra                500  an optional dependency isn't installed
     ├── CatalogError                    500  a definition with a mistake: file, line and what was meant
     ├── LoadError                       500  data that can't be loaded as they are
+    ├── StorageError                    500  a stored file is torn or was damaged
     ├── EngineError                     502  a query engine failed in a way we didn't foresee
     ├── Unavailable                     503  busy or not ready; try again after `retry_after` seconds
+    │   └── Closed                      503  the store is closed for writing, as it is carried over to another place
     └── TimedOut                        504  an answer took longer than its limit
 """
 
@@ -217,6 +219,10 @@ class LoadError(JangbuError):
     code, title = "load", "The data can't be loaded"
 
 
+class StorageError(JangbuError):
+    code, status, title = "storage", 500, "Stored data can't be read"
+
+
 class EngineError(JangbuError):
     code, status, title = "engine", 502, "The query engine failed"
 
@@ -229,6 +235,12 @@ class Unavailable(JangbuError):
     def __init__(self, detail: str, *, retry_after: int = 1, hint: str | None = None) -> None:
         super().__init__(detail, hint=hint or f"Try again in {retry_after} s.")
         self.retry_after = retry_after
+
+
+class Closed(Unavailable):
+    """The store is closed for writing: it is being carried over to another place, or was."""
+
+    code, title = "closed", "The store is closed for writing"
 
 
 class TimedOut(JangbuError):

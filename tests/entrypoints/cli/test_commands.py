@@ -6,12 +6,11 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from support.commands import run, told
 
-from jangbu.entrypoints.cli import app, demo, main, options, serve
+from jangbu.entrypoints.cli import demo, main, options, serve
 from jangbu.kernel.errors import ConfigurationError
 
 
@@ -22,17 +21,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("JANGBU_SERVER", "JANGBU_KEY", "PORT", "JANGBU_PORT"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "data"
-
-
-def run(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=True)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def told(*arguments: str) -> Any:
-    return json.loads(run(*arguments, "--json").stdout)
 
 
 def test_the_catalog_is_listed_without_a_folder_a_tenant_or_a_server(folder: Path) -> None:
@@ -89,6 +77,8 @@ def test_tenants_are_created_and_listed(folder: Path) -> None:
         "zone": "Asia/Seoul",
         "currency": "KRW",
         "pinned_now": "2017-12-31T23:59:59+09:00",
+        "state": "active",
+        "since": None,
     }
     assert [tenant["id"] for tenant in told("tenants", "list")["tenants"]] == ["shop"]
     assert "Asia/Seoul" in run("tenants", "list").stdout
@@ -140,6 +130,25 @@ def test_an_error_is_a_sentence_on_stderr(
     told = fails(monkeypatch, capsys, "catalog", "show", "revenuee")
     assert "Did you mean 'revenue'" in told
     assert "Traceback" not in told
+
+
+def test_what_the_machine_refuses_is_a_sentence_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.write_text("a file")
+    told = fails(monkeypatch, capsys, "init", str(folder / "below"))
+    assert told.endswith("Not a directory.\n")
+    assert "Traceback" not in told
+
+
+def test_an_error_steers_no_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "\x1b" not in fails(monkeypatch, capsys, "load", "\x1b[31m.csv", "--as", "x")
+
+
+def test_closed_streams_lead_nowhere(folder: Path) -> None:
+    program = Path(sys.executable).with_name("jangbu")
+    shell = f"exec {program} tenants list --folder {folder / 'data'} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", shell], timeout=60).returncode == 0
 
 
 def test_an_error_in_a_question_names_its_place(

@@ -6,18 +6,21 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from support.database_at import database_at
+from support.databases import ADAPTERS
 
 from jangbu.insight.access.facade import Access
 from jangbu.kernel.clock import PinnedClock, SystemClock
 from jangbu.kernel.errors import Conflict, InvalidRequest, InvalidTime, JangbuError, NotFound, OutOfBounds, WrongType
-from jangbu.platform.database.sqlite import SqliteDatabase
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS, indirect=True)
 
 YEARS_END = datetime(2017, 12, 31, 23, 59, 59, tzinfo=ZoneInfo("America/New_York"))
 
 
 @pytest.fixture
-def access(tmp_path: Path) -> Iterator[Access]:
-    database = SqliteDatabase(tmp_path / "jangbu.db")
+def access(database_folder: Path) -> Iterator[Access]:
+    database = database_at(database_folder)
     database.migrate()
     yield Access(database, SystemClock())
     database.close()

@@ -92,6 +92,15 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         CatalogFacade(folders=[tmp_path / "nowhere"])
 
 
+def test_a_folder_that_cant_be_read_is_no_empty_one(facade: CatalogFacade, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = facade.catalog_for()
+    monkeypatch.setattr("jangbu.insight.catalog.loader.os.access", lambda folder, _: folder != shop)
+    assert facade.catalog_for() is before
+    assert "can't be read" in str(facade.mistake())
+    with pytest.raises(CatalogError, match="can't be read"):
+        CatalogFacade(None, [shop]).catalog_for()
+
+
 def test_a_listing_has_everything(facade: CatalogFacade) -> None:
     listing = facade.listing()
     assert {measure["name"] for measure in listing["measures"]} == {

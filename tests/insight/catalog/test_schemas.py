@@ -61,6 +61,6 @@ def test_the_schema_refuses_what_loading_refuses(change: dict[str, Any]) -> None
 
 def test_the_known_keys_of_a_place_come_from_the_schema() -> None:
     assert "default_time_field" in known_keys(("data_source",))
-    assert known_keys(("data_source", "columns", "price")) == ["type", "precision", "scale"]
+    assert known_keys(("data_source", "columns", "price")) == ["type", "precision", "scale", "renamed_from"]
     assert {"numerator", "denominator"} <= set(known_keys(("measures", "measures", 0, "ratio")))
     assert known_keys(("measures", "measures", 3, "ratio", "label")) == ["ko", "en"]

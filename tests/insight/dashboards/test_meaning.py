@@ -11,10 +11,11 @@ import pytest
 from support.world import World
 
 from jangbu.insight.catalog.contracts import Separation, SeparationKind
+from jangbu.insight.dashboards.data_layer.outside import OutsideTables
 from jangbu.insight.dashboards.data_layer.pins import Pinning
 from jangbu.insight.dashboards.requests import request_of
 from jangbu.insight.ingest.contracts import LoadMode
-from jangbu.kernel.errors import Forbidden, InvalidRequest, InvalidTime, OutOfBounds, UnknownName, Unsupported
+from jangbu.kernel.errors import Forbidden, InvalidRequest, InvalidTime, OutOfBounds, StorageError, UnknownName, Unsupported
 from jangbu.kernel.tenancy import Principal, TenantId
 
 MARKET = Path(__file__).parents[2] / "fixtures" / "definitions" / "market"
@@ -219,7 +220,7 @@ def test_a_shared_source_cant_be_split_by_tenant(shop: World) -> None:
 
 def test_a_source_on_servers_of_the_tenants_own_is_not_looked_for_in_the_lakehouse(shop: World) -> None:
     own = replace(shop.catalog.data_sources["orders"], separation=Separation(SeparationKind.CONNECTION))
-    pinning = Pinning(shop.lakehouse, shop.ingest)
+    pinning = Pinning(shop.lakehouse, shop.ingest, OutsideTables(shop.ingest))
     with pytest.raises(Unsupported):
         pinning.files(pinning.pin([own], (TenantId("kim"),)), own, None, None)
 
@@ -241,6 +242,21 @@ def test_a_source_without_data_answers_empty_and_says_so(tmp_path: Path) -> None
     answer = world.ask({"data_source": "orders", "measures": ["orders"], "dimensions": ["category"]}, "kim")
     assert answer.table.num_rows == 0
     assert answer.meta.warnings == ("'orders' has no data yet.", "'products' has no data yet.")
+    world.close()
+
+
+def test_data_that_were_loaded_and_are_gone_are_not_taken_for_none(tmp_path: Path) -> None:
+    world = World.at(tmp_path, [MARKET])
+    world.tenant("kim", "Asia/Seoul", "KRW", NOW)
+    world.load("orders", "kim", [order(1, "p1", "1", "2024-03-02T00:00:00")], mode=LoadMode.APPEND)
+    world.close()
+    for file in tmp_path.rglob("catalog.db*"):
+        file.unlink()
+    world = World.at(tmp_path, [MARKET])
+    with pytest.raises(StorageError, match="'orders' was loaded, but the lakehouse has no table 'orders'"):
+        world.ask({"data_source": "orders", "measures": ["orders"]}, "kim")
+    with pytest.raises(StorageError, match="'orders' was loaded, but the lakehouse has no table 'orders'"):
+        world.load("orders", "kim", [order(2, "p1", "1", "2024-03-02T00:00:00")], mode=LoadMode.APPEND)
     world.close()
 
 

@@ -12,7 +12,7 @@ from ingest_place import Place
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
+def place(database_folder: Path) -> Iterator[Place]:
+    made = Place(database_folder)
     yield made
     made.close()

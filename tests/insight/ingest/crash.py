@@ -47,8 +47,8 @@ def main(folder: str, kind: str, step: str) -> None:
     real = place.lakehouse
     methods: dict[str, dict[str, Any]] = {
         "staged": {"stage": after(real.stage)},
-        "intent": {"append": before, "replace": before},
-        "commit": {"append": after(real.append), "replace": after(real.replace)},
+        "intent": {"commit": before},
+        "commit": {"commit": after(real.commit)},
         "finished": {},
     }
     run(Ingest(place.database, LakehouseWith(real, **methods[step]), place.clock), kind)  # type: ignore[arg-type]  # a stand-in

@@ -1,5 +1,6 @@
 """A shop's sales, a shared calendar, and a place to load them."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
+sys.path.append(str(Path(__file__).parents[2]))
+
+from support.database_at import database_at
+
 from jangbu.insight.catalog.contracts import Binding, Column, Currency, DataSource, Separation, SeparationKind, Text, TimeField
 from jangbu.insight.ingest.facade import Ingest
 from jangbu.kernel.clock import SystemClock
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.database.schema import outbox
-from jangbu.platform.database.sqlite import SqliteDatabase
 from jangbu.platform.lakehouse.iceberg import open_lakehouse
 from jangbu.platform.lakehouse.ports import Lakehouse, TimeRange
 
@@ -89,7 +93,7 @@ class Place:
     clock: Any = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
-        self.database = SqliteDatabase(self.folder / "jangbu.db")
+        self.database = database_at(self.folder)
         self.database.migrate()
         self.lakehouse: Lakehouse = open_lakehouse(warehouse=self.folder / "lakehouse")
         self.ingest = Ingest(self.database, self.lakehouse, self.clock)

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from crash import NEW, run
 from ingest_place import SALES, SHOP, Place, day, sales
+from support.databases import ADAPTERS
 
 from jangbu.insight.ingest.contracts import LoadMode
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS, indirect=True)
 
 CRASH = Path(__file__).with_name("crash.py")
 BEFORE = ["kept", "old"]

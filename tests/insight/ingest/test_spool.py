@@ -1,16 +1,22 @@
 """Rows that wait in the database, and are loaded together."""
 
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from threading import Event
 from typing import Any
 
 import pytest
 from ingest_place import CALENDAR, SALES, SHOP, LakehouseWith, MovableClock, Place, data_source, day
+from support.databases import ADAPTERS
 
 from jangbu.insight.ingest import spooling
 from jangbu.insight.ingest.facade import Ingest
 from jangbu.kernel.errors import Conflict, LoadError
 from jangbu.kernel.types import FieldType
+
+pytestmark = pytest.mark.parametrize("adapter", ADAPTERS, indirect=True)
 
 EVERYTHING = data_source("everything", {"tenant": FieldType.TEXT, **{type_.value: type_ for type_ in FieldType}})
 
@@ -132,12 +138,33 @@ def test_types_are_not_guessed(place: Place, wrong: dict[str, Any]) -> None:
         place.ingest.spool(EVERYTHING, [{"tenant": "shop", **wrong}])
 
 
+def test_a_flush_waits_for_rows_that_another_one_is_loading(place: Place) -> None:
+    loading, go_on = Event(), Event()
+
+    def commit(staged: Any, drops: Any) -> Any:
+        loading.set()
+        assert go_on.wait(10)
+        return place.lakehouse.commit(staged, drops)
+
+    place.ingest.spool(SALES, [row("a")])
+    slow = Ingest(place.database, LakehouseWith(place.lakehouse, commit=commit), place.clock)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(slow.flush_spool, SALES)
+        assert loading.wait(10)
+        second = pool.submit(lambda: (place.ingest.flush_spool(SALES), place.products()))
+        with pytest.raises(FutureTimeout):
+            second.result(0.3)
+        go_on.set()
+        assert second.result(10) == ((), ["a"])
+        assert first.result(10)[0].rows == 1
+
+
 def test_a_flush_that_fails_gives_its_rows_back(place: Place) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError("disk full")
 
     place.ingest.spool(SALES, [row("a")])
-    broken = Ingest(place.database, LakehouseWith(place.lakehouse, append=fail), place.clock)  # type: ignore[arg-type]
+    broken = Ingest(place.database, LakehouseWith(place.lakehouse, commit=fail), place.clock)  # type: ignore[arg-type]
     with pytest.raises(OSError, match="disk full"):
         broken.flush_spool(SALES)
     assert place.data_files() == 0
@@ -155,9 +182,9 @@ def test_rows_of_a_flush_that_was_given_up_are_loaded_by_the_next_alone(place: P
         other.recover()
         other.spool(SALES, [row("b")])
         assert [result.rows for result in other.flush_spool(SALES)] == [2]
-        return place.lakehouse.append(*arguments)
+        return place.lakehouse.commit(*arguments)
 
-    stood_still = Ingest(place.database, LakehouseWith(place.lakehouse, append=commit), clock)  # type: ignore[arg-type]
+    stood_still = Ingest(place.database, LakehouseWith(place.lakehouse, commit=commit), clock)  # type: ignore[arg-type]
     with pytest.raises(Conflict, match="given up"):
         stood_still.flush_spool(SALES)
     assert (place.products(), place.version(), place.data_files()) == (["a", "b"], 1, 1)

@@ -7,16 +7,17 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, select, text
 
 import jangbu
 from jangbu.kernel.errors import ConfigurationError
 from jangbu.platform.database import upgrade
-from jangbu.platform.database.schema import METADATA
+from jangbu.platform.database.schema import METADATA, outbox
 from jangbu.platform.database.sqlite import SqliteDatabase
 
 
@@ -52,7 +53,15 @@ def _definitions(path: Path) -> dict[str, set[str]]:
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {name: {line.strip(" \t,") for line in sql.splitlines()} for name, sql in rows if name != "alembic_version"}
+    # SQLite quotes the name of a table that a migration has made anew.
+    lines = {name: sql.replace(f'"{name}"', name).splitlines() for name, sql in rows if name != "alembic_version"}
+    return {name: {_part(line) for line in sql} - {""} for name, sql in lines.items()}
+
+
+def _part(line: str) -> str:
+    """A line without what only holds the lines together: SQLite puts a column that was added before the last parenthesis."""
+    plain = line.strip(" \t,")
+    return plain.removesuffix(")").strip() if plain.count(")") > plain.count("(") else plain
 
 
 def test_the_head_read_from_file_names_is_alembics(tmp_path: Path) -> None:
@@ -89,3 +98,30 @@ def test_a_failing_migration_leaves_nothing_half_done(tmp_path: Path) -> None:
         database.migrate()
     assert set(_definitions(path)) == {"spool"}
     database.close()
+
+
+def test_events_that_waited_in_the_first_releases_outbox_still_leave(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "jangbu.db")
+    with database.transaction() as work:
+        _migrate_to(work.connection, "0001")
+        for version in (1, 2):
+            event = {"version": version, "payload": f'{{"version": {version}}}'}
+            row = "('TenantDataUpdated', 1, :payload, '2017-03-01 12:00:00.000000')"
+            columns = "(name, schema_version, payload, created_at)"
+            work.connection.execute(text(f"INSERT INTO outbox {columns} VALUES {row}"), event)
+    database.migrate()
+    with database.reading() as connection:
+        rows = connection.execute(select(outbox).order_by(outbox.c.id)).all()
+    assert [(row.id, row.kind, row.name, row.payload) for row in rows] == [
+        (version, "event", "TenantDataUpdated", {"version": version}) for version in (1, 2)
+    ]
+    assert rows[0].message != rows[1].message
+    database.close()
+
+
+def _migrate_to(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(upgrade.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from jangbu.kernel.errors import Unavailable
+from jangbu.kernel.errors import StorageError, Unavailable
 from jangbu.platform.database.sqlite import SqliteDatabase
 
 
@@ -71,4 +71,14 @@ def test_more_readers_than_connections_make_it_unavailable(tmp_path: Path) -> No
     with ExitStack() as readers, pytest.raises(Unavailable):  # noqa: PT012 - which of them is the first too many isn't told
         for _ in range(100):
             readers.enter_context(database.reading())
+    database.close()
+
+
+def test_a_file_that_may_not_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "jangbu.db").mkdir()
+    database = SqliteDatabase(tmp_path / "jangbu.db")
+    with pytest.raises(
+        StorageError, match=r"file of the database can't be used: unable to open database file\. Look at the rights"
+    ):
+        database.migrate()
     database.close()

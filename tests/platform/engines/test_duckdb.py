@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from sqlglot import exp
 
+from jangbu.kernel.errors import Unsupported
 from jangbu.kernel.tenancy import TenantId
 from jangbu.platform.engines.duckdb import DuckDBEngine, open_engine
+from jangbu.platform.engines.parquet_scans import DELETED
 from jangbu.platform.engines.ports import Scan, Statement
-from jangbu.platform.lakehouse.ports import DataFile, Snapshot, TableFiles
+from jangbu.platform.lakehouse.ports import DataFile, Deleted, Snapshot, TableFiles
 
 START = datetime(2017, 1, 1, tzinfo=UTC)
 
@@ -42,7 +45,10 @@ def explained(engine: DuckDBEngine, sales: TableFiles, condition: exp.Expression
     scan = Scan("sales", ("value", "other", "sold_at"), sales, None, "tenant", (TenantId("acme"),))
     body = engine.render(exp.select(exp.Sum(this=exp.column("value"))).from_(exp.to_table("sales")).where(condition))
     text = f"EXPLAIN ANALYZE {engine.sql(Statement(body, (scan,)))}"
-    plan = str(engine._connection.cursor().execute(text).fetchall()[0][1])
+    cursor = engine._connection.cursor()
+    if sales.deleted is not None:
+        cursor.register(DELETED, sales.deleted.read())
+    plan = str(cursor.execute(text).fetchall()[0][1])
     return re.sub(r"[\s│]+", " ", plan)
 
 
@@ -56,6 +62,36 @@ def test_filters_and_columns_reach_the_scan_and_row_groups_are_skipped(engine: D
     assert "sold_at<" in filters
     assert plan.count("Projections: value") == 1
     assert "other" not in plan.split("Projections:")[1]
+
+
+def without(files: TableFiles, *positions: int) -> TableFiles:
+    """Without these rows of its first file."""
+    path = files.files[0].path
+    gone = pa.table({"path": [path] * len(positions), "position": pa.array(positions, pa.int64())})
+    return replace(files, deleted=Deleted(frozenset({path}), 1, lambda: gone))
+
+
+def test_filters_and_columns_reach_the_scan_of_a_file_with_deleted_rows(engine: DuckDBEngine, sales: TableFiles) -> None:
+    condition = exp.column("sold_at") >= engine.emitter.literal(START + timedelta(hours=99))
+    plan = explained(engine, without(sales, 3, 999), condition)
+    filters = plan[plan.index("Filters:") : plan.index("Total Files Read")]
+    assert "tenant='acme'" in filters
+    assert "sold_at>=" in filters
+    assert "other" not in plan.split("Projections:", 1)[1]
+    scan = Scan("sales", ("value", "sold_at"), without(sales, 3, 998, 2000), None, "tenant", (TenantId("acme"),))
+    late = engine.run(Statement('SELECT "value" FROM "sales" WHERE "value" IN (2, 3, 997, 998, 999)', (scan,)), timeout=5)
+    assert sorted(late.column(0).to_pylist()) == [2, 997, 999], "positions count in the whole file, whatever groups are skipped"
+
+
+def test_a_column_called_as_duckdb_calls_positions_is_refused_where_rows_are_deleted(engine: DuckDBEngine, tmp_path: Path) -> None:
+    rows = pa.table({"tenant": ["acme"] * 3, "file_row_number": [7, 8, 9], "filename": ["a", "b", "c"]})
+    pq.write_table(rows, tmp_path / "b.parquet")
+    files = TableFiles(Snapshot("sales", "", 1), (DataFile(str(tmp_path / "b.parquet"), 3, 100),), rows.schema)
+    scan = Scan("sales", ("file_row_number",), files, None, "tenant", (TenantId("acme"),))
+    asked = Statement('SELECT * FROM "sales"', (scan,))
+    assert engine.run(asked, timeout=5).column(0).to_pylist() == [7, 8, 9]
+    with pytest.raises(Unsupported, match="'sales' has a column 'file_row_number'"):
+        engine.run(replace(asked, scans=(replace(scan, files=without(files, 1)),)), timeout=5)
 
 
 def test_the_configuration_is_what_was_asked(engine: DuckDBEngine, tmp_path: Path) -> None:

@@ -245,3 +245,8 @@ def test_lower_and_matches(emitter: Emitter, ask: Ask) -> None:
         False,
         None,
     ]
+
+
+@pytest.mark.parametrize("value", [Decimal("-123456789012345678901234567890.12345678"), -(10**37) - 1, Decimal("-0.5"), -7])
+def test_a_negative_number_keeps_all_its_digits(value: int | Decimal) -> None:
+    assert StandardEmitter().literal(value).sql() == str(value)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jangbu.platform.engines.spill import SpillFolder
+from jangbu.platform.engines.spill import SpillFolder, abandoned, sweep
 
 MAKE = (
     "import sys, time; from pathlib import Path; from jangbu.platform.engines.spill import SpillFolder\n"
@@ -44,3 +44,18 @@ def test_what_isnt_its_own_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     SpillFolder.below(tmp_path, "engine-").remove()
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+def test_only_what_ended_processes_left_is_swept(tmp_path: Path) -> None:
+    assert abandoned(tmp_path / "nowhere") == []
+    process, left = elsewhere(tmp_path)
+    assert abandoned(tmp_path) == []
+    process.kill()
+    process.communicate()
+    own = SpillFolder.below(tmp_path / "other", "engine-")
+    assert abandoned(tmp_path / "other") == []
+    sweep(tmp_path / "other")
+    assert own.path.exists()
+    assert left in abandoned(tmp_path)
+    sweep(tmp_path)
+    assert not left.exists()

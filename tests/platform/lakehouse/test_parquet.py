@@ -71,7 +71,7 @@ def rows_of(lakehouse: IcebergLakehouse, count: int) -> pa.Table:
 
 
 def load(lakehouse: IcebergLakehouse, rows: pa.Table) -> Snapshot:
-    return lakehouse.append(lakehouse.stage("kinds", rows, "one"))
+    return lakehouse.commit(lakehouse.stage("kinds", rows, "one"))
 
 
 def manifest_entries(lakehouse: IcebergLakehouse) -> list[DataFile]:
@@ -153,7 +153,7 @@ def test_times_are_differences_and_numbers_have_a_dictionary_where_they_repeat(l
 def test_row_groups_have_the_table_s_size(tmp_path: Path) -> None:
     lakehouse = open_lakehouse(warehouse=tmp_path)
     lakehouse.create(TableSpec("units", (TableColumn("number", FieldType.INTEGER),), tenant_column=None))
-    lakehouse.append(lakehouse.stage("units", pa.table({"number": pa.array(range(300_000))}), "one"))
+    lakehouse.commit(lakehouse.stage("units", pa.table({"number": pa.array(range(300_000))}), "one"))
     (file,) = lakehouse.files(lakehouse.current("units"), None, None).files
     metadata = pq.ParquetFile(file.path).metadata
     assert [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)] == [122_880, 122_880, 54_240]

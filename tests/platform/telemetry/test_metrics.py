@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jangbu.kernel.errors import TimedOut
+from jangbu.kernel.errors import TimedOut, Unavailable
 from jangbu.platform.engines.ports import Statement
 from jangbu.platform.telemetry.engine import MeasuredEngine
 from jangbu.platform.telemetry.metrics import Metrics
@@ -77,3 +77,24 @@ def test_what_goes_beyond_the_slots_waits() -> None:
     for thread in threads:
         thread.join()
     assert shown(metrics, "jangbu_engine_waiting", engine="fake") == 0
+
+
+def test_messages_are_counted_by_outcome_and_handlers_timed() -> None:
+    metrics = Metrics()
+    for outcome, seconds in (("failed", 0.1), ("handled", 0.2), ("parked", None)):
+        metrics.message("close", outcome, seconds)
+    for outcome in ("failed", "handled", "parked"):
+        assert shown(metrics, "jangbu_messages_total", handler="close", outcome=outcome) == 1
+    assert shown(metrics, "jangbu_message_seconds_count", handler="close") == 2
+
+
+def test_what_can_be_measured_only_by_looking_is_looked_at_and_a_failure_hides_nothing() -> None:
+    metrics = Metrics()
+    metrics.look(lambda: metrics.outbox.set(3))
+    assert b"jangbu_outbox_messages 3.0" in metrics.exposition()
+
+    def busy() -> None:
+        raise Unavailable("Busy.")
+
+    metrics.look(busy)
+    assert b"jangbu_outbox_messages 3.0" in metrics.exposition()

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from jangbu import __version__
-from jangbu.entrypoints.api import catalog, documents, health, problems, query
+from jangbu.entrypoints.api import catalog, documents, health, loads, problems, query
 from jangbu.entrypoints.api.context import Api
 from jangbu.entrypoints.api.observe import Observe
 from jangbu.entrypoints.api.workers import Workers
@@ -34,7 +34,7 @@ def create_app(application: "Application") -> FastAPI:
         responses=documents.problems(),  # type: ignore[arg-type]  # FastAPI wants int | str keys, and dict is invariant
     )
     app.state.api = Api(application, Workers(application.settings.request_threads))
-    for module in (query, catalog, health):
+    for module in (query, catalog, loads, health):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(Observe, metrics=application.metrics)

@@ -141,6 +141,12 @@ LISTING: Final = {"responses": {"200": _json("Listing", "What can be asked.")} |
 PAGE: Final = {"responses": {"200": _json("Page", "A page of definitions.")} | problems(401, 403, 422)}
 ONE: Final = {"responses": {"200": _json("Definition", "The definition.")} | problems(401, 403, 404, 422)}
 
+LOADS: Final = {"responses": {"200": _json("LoadsPage", "A page of loads.")} | problems(401, 403, 422)}
+LOAD: Final = {"responses": {"200": _json("Load", "The load.")} | problems(401, 404, 422)}
+BAD_ROWS: Final = {"responses": {"200": _json("BadRowsPage", "A page of rows.")} | problems(401, 404, 422)}
+REPLAY: Final = {"responses": {"200": _json("Replayed", "What became of them.")} | problems(401, 403, 404, 422)}
+DISMISS: Final = {"responses": {"200": _json("Dismissed", "How many there were.")} | problems(401, 403, 404, 422)}
+
 _NULLABLE_TEXT: Final = {"type": ["string", "null"]}
 _RANGE: Final = {"type": ["array", "null"], "items": {"type": "string"}, "minItems": 2, "maxItems": 2}
 _LABEL: Final = {"type": ["object", "null"], "properties": {"ko": {"type": "string"}, "en": {"type": "string"}}}
@@ -180,6 +186,26 @@ def schemas() -> dict[str, Any]:
         "Definition": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "label": _LABEL}},
         "Listing": _object({"measures": definitions, "dimensions": definitions, "data_sources": definitions}),
         "Page": _object({"items": definitions, "next_offset": _NEXT}),
+        **_loads(),
+    }
+
+
+def _loads() -> dict[str, Any]:
+    text, number, count = {"type": "string"}, {"type": "integer"}, {"type": ["integer", "null"]}
+    same = {"tenant": _NULLABLE_TEXT, "data_source": text, "mode": text, "state": text, "rows": number, "started_at": text}
+    done = {"run": text, "version": number, "bad": number, "repeated": number, "span": _RANGE, "as_of": text, "completed_at": text}
+    going = {"id": text, "total": count, "error": _NULLABLE_TEXT, "updated_at": text}
+    row = {"number": number, "column": _NULLABLE_TEXT, "reason": text, "value": _NULLABLE_TEXT, "payload": {"type": "object"}}
+    kept = {"id": number, "run": text, "row": _object(row), "state": text, "set_aside_at": text}
+    loads = {"type": "array", "items": {"anyOf": [{"$ref": _REF + "Load"}, {"$ref": _REF + "Attempt"}]}}
+    return {
+        "Load": _object(same | done),
+        "Attempt": _object(same | going),
+        "LoadsPage": _object({"items": loads, "next_offset": _NEXT}),
+        "BadRow": _object(kept),
+        "BadRowsPage": _object({"items": {"type": "array", "items": {"$ref": _REF + "BadRow"}}, "next_offset": _NEXT}),
+        "Replayed": _object({"load": {"type": ["object", "null"]}, "left": number | {"description": "Rows that wait on."}}),
+        "Dismissed": _object({"dismissed": number}),
     }
 
 
@@ -233,8 +259,13 @@ def _meta() -> dict[str, Any]:
             "range": {"type": "array", "items": {"type": "string"}},
             "compare_range": {"type": "array", "items": {"type": "string"}},
             "cuts": {"type": "object"},
+            "outside": {
+                "type": "object",
+                "description": "Data sources that others write: when they were last looked at, and after how many seconds again.",
+                "additionalProperties": _object({"checked_at": {"type": "string"}, "check_every": {"type": "integer"}}),
+            },
         },
-        ("now", "range", "compare_range", "cuts"),
+        ("now", "range", "compare_range", "cuts", "outside"),
     )
 
 

@@ -28,4 +28,5 @@ async def ready(api: ApiOf) -> dict[str, str]:
 
 @router.get("/metrics", summary="Counts and times for Prometheus", response_class=Response)
 async def metrics(api: ApiOf) -> Response:
-    return Response(api.application.metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+    content = await asyncio.to_thread(api.application.metrics.exposition)  # it looks at the queues, which are files
+    return Response(content, headers={"content-type": CONTENT_TYPE})

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Final
 from uuid import uuid4
@@ -10,6 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jangbu.entrypoints.api import problems
+from jangbu.platform.telemetry import tracing
 from jangbu.platform.telemetry.metrics import Metrics
 
 HEADER: Final = "x-request-id"
@@ -29,17 +31,18 @@ class Observe:
             await self._app(scope, receive, send)
             return
         scope["request_id"] = request_id = _request_id(scope)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await _Observed(scope, send, self._metrics).run(self._app, receive)
+        with structlog.contextvars.bound_contextvars(request_id=request_id), _span(scope) as span:
+            await _Observed(scope, send, self._metrics, span).run(self._app, receive)
 
 
 class _Observed:
     """One request on its way. `status` is 499 until an answer begins: nobody waited for it."""
 
-    def __init__(self, scope: Scope, send: Send, metrics: Metrics) -> None:
+    def __init__(self, scope: Scope, send: Send, metrics: Metrics, span: tracing.Span) -> None:
         self._scope = scope
         self._send_on = send
         self._metrics = metrics
+        self._span = span
         self._status = 499
         self._began = perf_counter()
 
@@ -69,11 +72,21 @@ class _Observed:
         method = self._scope["method"] if self._scope["method"] in _METHODS else "other"
         route = getattr(self._scope.get("route"), "path", "unmatched")
         self._metrics.request(method, route, self._status, seconds)
+        self._span.rename(f"{method} {route}")
+        self._span.set(status=self._status, request_id=self._scope["request_id"])
+        if self._status >= 500:
+            self._span.fail(str(self._status))
         level = _log.debug if route.startswith("/health") or route == "/metrics" else _log.info
         level("request", method=method, route=route, status=self._status, ms=round(seconds * 1000, 1))
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _span(scope: Scope) -> AbstractContextManager[tracing.Span]:
+    """Around a request, of the trace that its client began if it did."""
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+    return tracing.span("request", "server", given)
 
 
 def _request_id(scope: Scope) -> str:

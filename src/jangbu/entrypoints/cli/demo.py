@@ -92,7 +92,7 @@ def demo(
         key = prepare(application)
         if listener is not None:
             place = serve.address(listener)
-            serve.run(application, listener, lambda: typer.echo("\n".join(greeting(place, key))))
+            serve.run(application, listener, lambda: typer.echo("\n".join(greeting(place, key))), serve.beside(application))
 
 
 def prepare(application: "Application") -> str:
@@ -124,10 +124,10 @@ def _curl(place: str, key: str, request: dict[str, Any]) -> str:
 
 
 def _jangbu(place: str, key: str, flags: tuple[str, ...]) -> str:
-    return f"{_program()} query {shlex.join(flags)} --server {place} --key {key}"
+    return f"{program()} query {shlex.join(flags)} --server {place} --key {key}"
 
 
-def _program() -> str:
+def program() -> str:
     """How the reader can start this program where they are: by its name if the shell finds it, else by its path."""
     import shutil
 

@@ -96,7 +96,7 @@ def _read(argument: str | None) -> str | None:
     if argument is None or not argument.startswith("@"):
         return argument
     try:
-        return Path(argument[1:]).read_text()
+        return Path(argument[1:]).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{argument[1:]} can't be read: {error}", param_hint="REQUEST") from None
 

@@ -1,21 +1,33 @@
-"""`jangbu serve`: the API, until it is stopped."""
+"""`jangbu serve`: the API, and what works beside it, until it is stopped."""
 
 import gc
 import signal
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jangbu.entrypoints.cli import options
 
 if TYPE_CHECKING:
+    from jangbu.entrypoints.background import Background
     from jangbu.entrypoints.bootstrap import Application
 
 
-def serve(folder: options.Folder = None, host: options.Host = None, port: options.Port = None) -> None:
-    """Serve the API. Ctrl-C ends it: what runs may finish for a few seconds."""
+class What(StrEnum):
+    ALL = "all"
+    API = "api"
+
+
+def serve(
+    what: Annotated[What, typer.Argument(help="The API with a worker and a scheduler, or the API alone.")] = What.ALL,
+    folder: options.Folder = None,
+    host: options.Host = None,
+    port: options.Port = None,
+) -> None:
+    """Serve the API, handle events and commands, run periodic jobs. Ctrl-C ends it: what runs may finish for a few seconds."""
     gc.disable()  # until it is ready: none of what is imported is garbage, and looking for some costs a tenth of the start
     from jangbu.entrypoints.bootstrap import Application
     from jangbu.entrypoints.settings import load
@@ -25,7 +37,25 @@ def serve(folder: options.Folder = None, host: options.Host = None, port: option
     logs.configure(settings.log_level, settings.log_format)
     interruptible()
     listener = listen(settings.host, settings.port)
-    run(Application(settings), listener, lambda: typer.echo(f"Jangbu is ready at {address(listener)}"))
+    application = Application(settings)
+    application.trace("serve")
+    run(
+        application,
+        listener,
+        lambda: typer.echo(f"Jangbu is ready at {address(listener)}"),
+        beside(application) if what is What.ALL else None,
+    )
+
+
+def beside(application: "Application") -> "Background":
+    """The worker and the scheduler that run in a server's process.
+
+    Raises:
+        ConfigurationError: handlers with a mistake.
+    """
+    from jangbu.entrypoints.background import Background
+
+    return Background(application)
 
 
 def interruptible() -> None:
@@ -66,8 +96,10 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(application: "Application", listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until a signal comes; `ready` is called once questions can be answered."""
+def run(
+    application: "Application", listener: socket.socket, ready: Callable[[], None], background: "Background | None" = None
+) -> None:
+    """Serve until a signal comes; `ready` is called once questions can be answered, and only then `background` begins."""
     import uvicorn
 
     from jangbu.entrypoints.api.app import create_app
@@ -79,6 +111,14 @@ def run(application: "Application", listener: socket.socket, ready: Callable[[],
             gc.enable()
             if self.started:
                 ready()
+                if background is not None:
+                    background.start()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Both end at the same time; the application waits for the background before it closes.
+            if background is not None:
+                background.ask_to_stop()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         create_app(application),

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jangbu.insight.catalog import formulas
 from jangbu.insight.catalog.contracts import (
+    NULL_WORDS,
     Additivity,
-    Binding,
     Catalog,
     Column,
+    ColumnReading,
     Currency,
     DataSource,
     Dimension,
@@ -16,6 +17,8 @@ from jangbu.insight.catalog.contracts import (
     Function,
     Measure,
     MeasureKind,
+    Personal,
+    Reading,
     Relation,
     Separation,
     Text,
@@ -24,12 +27,16 @@ from jangbu.insight.catalog.contracts import (
 from jangbu.insight.catalog.documents import Origin
 from jangbu.insight.catalog.lazily import LazyMapping
 from jangbu.insight.catalog.loader import AnyMeasure, Definitions, Located
+from jangbu.insight.catalog.outside import binding_of
 from jangbu.insight.catalog.schemas import (
+    ColumnModel,
+    ColumnReadingModel,
     DataSourceDocument,
     DerivedMeasure,
     DimensionModel,
     DistinctMeasure,
     RatioMeasure,
+    ReadingModel,
     SimpleMeasure,
     TextModel,
     TimeFieldModel,
@@ -67,9 +74,10 @@ class _Builder:
             name=name,
             label=text(document.label),
             description=text(document.description),
-            binding=Binding(document.binding.table, document.binding.engine),
+            binding=binding_of(found),
             separation=Separation(document.separation.kind, document.separation.column),
-            columns={key: Column(key, column.type, column.precision, column.scale) for key, column in document.columns.items()},
+            columns={key: _own_column(key, column) for key, column in document.columns.items()},
+            dropped_columns=tuple(document.dropped_columns),
             time_fields=times,
             default_time_field=document.default_time_field or next(iter(times), None),
             currency=Currency(document.currency.column, document.currency.constant) if document.currency else Currency(),
@@ -79,6 +87,8 @@ class _Builder:
             },
             dimensions=LazyMapping(document.dimensions, lambda key: self._dimension(found, key)),
             measures=LazyMapping(self.measures_of[name], lambda key: self._measure(name, key)),
+            reading=_reading(document.reading) if document.reading else Reading(),
+            personal={key: Personal(each.column, tuple(each.also)) for key, each in document.personal.items()},
         )
 
     def _dimension(self, found: Located[DataSourceDocument], name: str) -> Dimension:
@@ -196,8 +206,11 @@ def resolve_column(definitions: Definitions, document: DataSourceDocument, path:
             known=sorted(owner.columns),
             hint=f"Known are: {', '.join(sorted(owner.columns))}.",
         )
-    column = owner.columns[name]
-    return Column(name, column.type, column.precision, column.scale)
+    return _own_column(name, owner.columns[name])
+
+
+def _own_column(name: str, model: ColumnModel) -> Column:
+    return Column(name, model.type, model.precision, model.scale, model.renamed_from)
 
 
 def split(model: SimpleMeasure | DistinctMeasure, origin: Origin) -> tuple[Function, str | None]:
@@ -304,6 +317,25 @@ def _time_field(name: str, field: TimeFieldModel, document: DataSourceDocument) 
     kind = document.columns[field.column].type
     grain = field.grain or (Frequency.DAY if kind is FieldType.DATE else None)
     return TimeField(name, field.column, kind, text(field.label), grain, field.zone)
+
+
+def _reading(model: ReadingModel) -> Reading:
+    return Reading(
+        format=model.format,
+        encoding=model.encoding,
+        delimiter=model.delimiter,
+        sheet=model.sheet,
+        zone=model.zone,
+        nulls=NULL_WORDS if model.nulls is None else tuple(model.nulls),
+        columns={name: _column_reading(column) for name, column in model.columns.items()},
+        keys=tuple(model.keys),
+    )
+
+
+def _column_reading(model: ColumnReadingModel) -> ColumnReading:
+    formats = (model.format,) if isinstance(model.format, str) else tuple(model.format or ("iso",))
+    nulls = None if model.nulls is None else tuple(model.nulls)
+    return ColumnReading(model.source, formats, model.decimal_sign, nulls)
 
 
 def _result_type(function: Function, argument: Expression | None) -> FieldType:

@@ -12,6 +12,7 @@ from jangbu.insight.catalog.building import parsed_filter, resolve_column, split
 from jangbu.insight.catalog.contracts import SeparationKind
 from jangbu.insight.catalog.documents import Origin
 from jangbu.insight.catalog.loader import AnyMeasure, Definitions, Located, MeasureKey
+from jangbu.insight.catalog.outside import binding_mistakes
 from jangbu.insight.catalog.schemas import DataSourceDocument, DerivedMeasure, RatioMeasure
 from jangbu.kernel import filters
 from jangbu.kernel.errors import CatalogError
@@ -96,6 +97,11 @@ def _check_names(_: Definitions, source: Source) -> Iterator[Finding]:
                     f"{name!r} can't be a dimension's name: every data source has it.", value=name, hint="Choose another name."
                 ),
             )
+
+
+def _check_binding(_: Definitions, source: Source) -> Iterator[Finding]:
+    for mistake in binding_mistakes(source):
+        yield (source.value.name,), mistake
 
 
 def _check_separation(_: Definitions, source: Source) -> Iterator[Finding]:
@@ -218,13 +224,32 @@ def _check_path(definitions: Definitions, source: Source, path: str, subject: Su
         yield subject, origin.locate(error)
 
 
+def _check_personal(_: Definitions, source: Source) -> Iterator[Finding]:
+    """Only rows of tenants are a person's; the identifier is told by its text."""
+    document, origin, subject = source.value, source.origin.below("personal"), (source.value.name,)
+    if document.personal and document.separation.kind is not SeparationKind.COLUMN:
+        yield subject, origin.error("Rows of persons are kept apart by a column.", value=document.separation.kind.value)
+    for name, personal in document.personal.items():
+        here = origin.below(name)
+        for column in (personal.column, *personal.also):
+            if column not in document.columns:
+                yield subject, unknown(here, "column", column, document.columns)
+            elif column in {document.separation.column, *(field.column for field in document.time_fields.values())}:
+                yield subject, here.error(f"{column!r} tells tenants or times apart; it can't be taken away.", value=column)
+        kind = document.columns[personal.column].type if personal.column in document.columns else FieldType.TEXT
+        if kind not in (FieldType.TEXT, FieldType.INTEGER):
+            yield subject, here.below("column").error(f"An identifier is text or an integer; {personal.column!r} is {kind}.")
+
+
 _SOURCE_CHECKS: Final[tuple[Callable[[Definitions, Source], Iterator[Finding]], ...]] = (
     _check_names,
+    _check_binding,
     _check_separation,
     _check_currency,
     _check_time_fields,
     _check_relations,
     _check_dimensions,
+    _check_personal,
 )
 
 

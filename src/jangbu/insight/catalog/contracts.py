@@ -1,10 +1,11 @@
 """What the catalog tells the other contexts: frozen, checked definitions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from jangbu.kernel.filters import Node
 from jangbu.kernel.types import FieldType, Frequency
@@ -43,11 +44,30 @@ class Separation:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """Rows that others write, read where they lie: Parquet files (`parquet`: a file, a folder or a glob), or an Iceberg table, by
+    its `metadata` (a file, or the table's folder) or as the `table` (`namespace.name`) of a `catalog` (a lakehouse's folder, a
+    SQLite file, a SQLAlchemy URI). Paths are absolute. They are looked at again after `check_every` seconds at the soonest."""
+
+    parquet: str | None = None
+    metadata: str | None = None
+    catalog: str | None = None
+    table: str | None = None
+    check_every: int = 60
+
+    def __repr__(self) -> str:
+        """Without a catalog's password, and without paths."""
+        return f"Outside({'parquet' if self.parquet else 'iceberg'}, check_every={self.check_every})"
+
+
+@dataclass(frozen=True, slots=True)
 class Binding:
-    """Where the rows are: a lakehouse `table`, asked through the `engine` of that name (None: the settings' default)."""
+    """Where the rows are: a lakehouse `table` (called as the data source where they are `outside`), asked through the `engine` of
+    that name (None: the settings' default)."""
 
     table: str
     engine: str | None = None
+    outside: Outside | None = None
 
 
 class Function(StrEnum):
@@ -127,12 +147,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A physical column of a data source's table. Identifiers are text, whatever the source stores."""
+    """A physical column of a data source's table. Identifiers are text, whatever the source stores. `renamed_from` is how the table
+    called it before."""
 
     name: str
     type: FieldType
     precision: int = 18
     scale: int = 4
+    renamed_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +234,56 @@ class Currency:
     constant: str | None = None
 
 
+NULL_WORDS: Final = ("", "NULL", "null", "NA", "N/A", "n/a", "NaN", "nan", "None", "none", "-", "(not set)", "(null)")
+"""What stands for a missing value in files, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnReading:
+    """How a column is read from a file. `source` is its name there (None: its own). `formats` are the ways its times are written,
+    the first that fits counts: `iso`, `epoch_s`, `epoch_ms`, or a pattern such as `%d.%m.%Y %H:%M`. `decimal_sign` stands before a
+    number's fraction. `nulls` are its words for a missing value (None: the reading's)."""
+
+    source: str | None = None
+    formats: tuple[str, ...] = ("iso",)
+    decimal_sign: str = "."
+    nulls: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a data source's files are read. `format` is a file format's name, `encoding` and `delimiter` are a text file's, `sheet`
+    a workbook's (None: found out from each file). `zone` is the IANA zone of times without an offset (None: the tenant's).
+    `columns` holds those that are read in another way than `ColumnReading()`; `keys` are what tells one row from another."""
+
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    zone: str | None = None
+    nulls: tuple[str, ...] = NULL_WORDS
+    columns: Mapping[str, ColumnReading] = field(default_factory=lambda: MappingProxyType({}))
+    keys: tuple[str, ...] = ()
+
+    def column(self, name: str) -> ColumnReading:
+        return self.columns.get(name, _PLAIN)
+
+    def nulls_of(self, name: str) -> tuple[str, ...]:
+        own = self.column(name).nulls
+        return self.nulls if own is None else own
+
+
+_PLAIN: Final = ColumnReading()
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """An identity of a person: the `column` that identifies them, and those that `also` describe them."""
+
+    column: str
+    also: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DataSource:
     name: str
@@ -226,6 +298,9 @@ class DataSource:
     relations: Mapping[str, Relation]
     dimensions: Mapping[str, Dimension]
     measures: Mapping[str, Measure]
+    reading: Reading = Reading()
+    dropped_columns: tuple[str, ...] = ()
+    personal: Mapping[str, Personal] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

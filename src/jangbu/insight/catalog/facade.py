@@ -10,10 +10,14 @@ from typing import Any, Final, TypeAlias
 
 from jangbu.insight.catalog import service, views
 from jangbu.insight.catalog.contracts import Catalog, DataSource
+from jangbu.insight.catalog.drafting import Draft, checked_name, drafted, place_of
 from jangbu.insight.catalog.loader import Layer, definition_files
+from jangbu.insight.catalog.outside import table_of
 from jangbu.insight.catalog.schemas import json_schema
 from jangbu.kernel.errors import AmbiguousName, CatalogError, ConfigurationError, unknown_name
 from jangbu.kernel.tenancy import TenantId
+
+__all__ = ["PACK", "CatalogFacade", "Draft", "checked_name", "table_of"]
 
 PACK: Final = Path(__file__).parent / "definitions"
 """The definitions that ship with Jangbu."""
@@ -36,7 +40,8 @@ class CatalogFacade:
     """Layers: the `pack` (None: without it), each of `folders`, and a tenant's own: the subfolder of `tenant_folders` with its id.
 
     Files are looked at again when the last look is `refresh_seconds` old; a change is loaded at the next call. A change with a
-    mistake isn't taken: the former definitions hold, and `check` and `mistake` tell it.
+    mistake isn't taken: the former definitions hold, and `check` and `mistake` tell it. `check` looks at what is bound outside,
+    below `outside_folders`.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class CatalogFacade:
         tenant_folders: Path | None = None,
         *,
         refresh_seconds: float = 1.0,
+        outside_folders: Sequence[Path] = (),
     ) -> None:
         """Raises ConfigurationError where a folder isn't there."""
         for folder in (*folders, *((tenant_folders,) if tenant_folders else ())):
@@ -55,6 +61,7 @@ class CatalogFacade:
         self._shared = (*packs, *(Layer("folder", folder) for folder in folders))
         self._tenant_folders = tenant_folders
         self._refresh_seconds = refresh_seconds
+        self._outside_folders = tuple(outside_folders)
         self._kept: dict[tuple[Layer, ...], _Kept] = {}
         self._lock = Lock()
 
@@ -115,7 +122,18 @@ class CatalogFacade:
 
     def check(self, tenant: TenantId | None = None) -> list[CatalogError]:
         """Every mistake in the definitions as they now stand, formulas included, by file and line."""
-        return service.check(self._layers((tenant,) if tenant else ()))
+        return service.check(self._layers((tenant,) if tenant else ()), self._outside_folders)
+
+    def draft(self, name: str, path: str, *, tenant_column: str | None, table: str | None = None) -> Draft:
+        """Definitions of a data source that is bound to what lies at `path`, from its own schema: Parquet files, an Iceberg table's
+        folder or metadata file, or, where `table` is given, a catalog. `tenant_column` is None where the rows are everyone's.
+
+        Raises:
+            ConfigurationError: it doesn't lie below the folders outside.
+            UnknownName: it has no such column.
+            Unavailable: it isn't there, or can't be read.
+        """
+        return drafted(name, place_of(path, table), self._outside_folders, tenant_column)
 
     def mistake(self, tenant: TenantId | None = None) -> CatalogError | None:
         """Why a change of the files isn't in effect, or None."""
@@ -145,11 +163,12 @@ class CatalogFacade:
 
     def _refreshed(self, layers: tuple[Layer, ...]) -> _Kept:
         kept, now = self._kept.get(layers), monotonic()
-        fingerprint = _fingerprint(layers)
-        if kept is not None and kept.fingerprint == fingerprint:
-            kept.looked_at = now
-            return kept
+        fingerprint: Fingerprint = ()
         try:
+            fingerprint = _fingerprint(layers)
+            if kept is not None and kept.fingerprint == fingerprint:
+                kept.looked_at = now
+                return kept
             fresh = _Kept(service.load(layers), fingerprint, now)
         except CatalogError as error:
             if kept is None:

@@ -1,5 +1,6 @@
 """From folders of YAML files to documents: layered, later layers over earlier ones, each knowing where it stands."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,13 @@ class Definitions:
 
 
 def definition_files(folder: Path) -> list[Path]:
-    """Every `*.yml` and `*.yaml` in the folder and below, sorted; hidden ones left out."""
+    """Every `*.yml` and `*.yaml` in the folder and below, sorted; hidden ones left out.
+
+    Raises:
+        CatalogError: the folder is there, and can't be looked into.
+    """
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):  # it would be taken for an empty one
+        raise CatalogError("The folder can't be read.", file=str(folder), hint="Look at its rights.")
     found = (file for file in folder.rglob("*") if file.suffix in (".yml", ".yaml") and file.is_file())
     return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
 

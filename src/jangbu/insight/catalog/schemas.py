@@ -37,10 +37,25 @@ Label: TypeAlias = Annotated[TextModel, Field(description="What people read in p
 Description: TypeAlias = Annotated[TextModel, Field(description="What it means, in one or two sentences.")]
 
 
-class BindingModel(_Model):
-    """Where the rows are."""
+class IcebergModel(_Model):
+    """An Iceberg table that others write: its metadata, or its catalog and name."""
 
-    table: Annotated[Name, Field(description="The lakehouse table.")]
+    metadata: Annotated[str | None, Field(min_length=1, description="A metadata file, or the table's folder.")] = None
+    catalog: Annotated[
+        str | None, Field(min_length=1, description="A lakehouse's folder, a catalog's SQLite file, or its SQLAlchemy URI.")
+    ] = None
+    table: Annotated[str | None, Field(min_length=1, description="The table in the catalog, as `namespace.name`.")] = None
+
+
+class BindingModel(_Model):
+    """Where the rows are: in the lakehouse's `table`, or outside, where others write them."""
+
+    table: Annotated[Name | None, Field(description="The lakehouse table.")] = None
+    parquet: Annotated[str | None, Field(min_length=1, description="Parquet files: a file, a folder or a glob.")] = None
+    iceberg: Annotated[IcebergModel | None, Field(description="An Iceberg table.")] = None
+    check_every: Annotated[
+        int | None, Field(ge=0, le=86_400, description="Seconds after which it is looked at again; 60 if left out. Only outside.")
+    ] = None
     engine: Annotated[Name | None, Field(description="The query engine; the settings' default where it is left out.")] = None
 
 
@@ -70,6 +85,7 @@ class ColumnModel(_Model):
     type: Annotated[FieldType, Field(strict=False, description="What its values are. Identifiers are text.")]
     precision: Annotated[int, Field(ge=1, le=38, description="Digits of a decimal.")] = 18
     scale: Annotated[int, Field(ge=0, le=4, description="Digits of a decimal after the point; answers carry four.")] = 4
+    renamed_from: Annotated[Name | None, Field(description="How the table called it before; its rows are kept.")] = None
 
 
 class TimeFieldModel(_Model):
@@ -99,6 +115,13 @@ class RelationModel(_Model):
     ]
 
 
+class PersonalModel(_Model):
+    """Whose rows these are, and what else they say of that person."""
+
+    column: Annotated[Name, Field(description="The column that holds the person's identifier.")]
+    also: Annotated[list[Name], Field(description="Other columns that describe the person.")] = []
+
+
 class DimensionModel(_Model):
     """What measures are grouped and filtered by: a column or a formula, not both."""
 
@@ -108,6 +131,35 @@ class DimensionModel(_Model):
     label: Label
     description: Description
     hierarchy: Annotated[list[Name], Field(description="The dimensions above this one, the coarsest first.")] = []
+
+
+class ColumnReadingModel(_Model):
+    """How a column is read from a file."""
+
+    source: Annotated[str | None, Field(min_length=1, description="Its name in the file; its own where left out.")] = None
+    format: Annotated[
+        str | list[str] | None,
+        Field(
+            description="How its times are written: iso, epoch_s, epoch_ms, or e.g. `%d.%m.%Y %H:%M`; several are tried in turn."
+        ),
+    ] = None
+    decimal_sign: Annotated[Literal[".", ","], Field(description="What stands before a number's fraction.")] = "."
+    nulls: Annotated[list[str] | None, Field(description="Its words for a missing value; the reading's where left out.")] = None
+
+
+class ReadingModel(_Model):
+    """How files of this data source are read."""
+
+    format: Annotated[
+        Name | None, Field(description="The file format: csv, excel, jsonl, parquet; told by the file if left out.")
+    ] = None
+    encoding: Annotated[str | None, Field(description="A text file's encoding; told by the file if left out.")] = None
+    delimiter: Annotated[str | None, Field(min_length=1, max_length=1, description="What separates a text file's fields.")] = None
+    sheet: Annotated[str | None, Field(description="A workbook's sheet; the first where left out.")] = None
+    zone: Annotated[str | None, Field(description="The IANA zone of times without an offset; the tenant's if left out.")] = None
+    nulls: Annotated[list[str] | None, Field(description="Words that stand for a missing value.")] = None
+    keys: Annotated[list[Name], Field(description="The columns that together tell one row from every other; for merging.")] = []
+    columns: Annotated[dict[Name, ColumnReadingModel], Field(description="Columns that are called or written otherwise.")] = {}
 
 
 class DataSourceDocument(_Model):
@@ -122,10 +174,19 @@ class DataSourceDocument(_Model):
     separation: Annotated[SeparationModel, Field(description="How tenants are kept apart.")]
     currency: Annotated[CurrencyModel | None, Field(description="The currency of its money; the tenant's where left out.")] = None
     columns: Annotated[dict[Name, ColumnModel], Field(min_length=1, description="Its columns by name.")]
+    dropped_columns: Annotated[
+        list[Name],
+        Field(description="Columns that the table had and that the next load drops. One that is only left out here stays in it."),
+    ] = []
     time_fields: Annotated[dict[Name, TimeFieldModel], Field(description="Its times by name.")] = {}
     default_time_field: Annotated[Name | None, Field(description="The time asked where none is named; needed with several.")] = None
     relations: Annotated[dict[Name, RelationModel], Field(description="Its relations by name.")] = {}
     dimensions: Annotated[dict[Name, DimensionModel], Field(description="Its dimensions by name.")] = {}
+    reading: Annotated[ReadingModel | None, Field(description="How its files are read; for `jangbu load`.")] = None
+    personal: Annotated[
+        dict[Name, PersonalModel],
+        Field(description="Identities of persons (household, member, …) that its rows carry: what an erasure goes by."),
+    ] = {}
 
 
 class _Measure(_Model):

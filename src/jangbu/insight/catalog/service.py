@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from jangbu.insight.catalog import building, checks
 from jangbu.insight.catalog.contracts import Catalog
 from jangbu.insight.catalog.loader import Definitions, Layer, gather
+from jangbu.insight.catalog.outside import outside_mistakes
 from jangbu.kernel.errors import CatalogError
 
 T = TypeVar("T")
@@ -36,8 +38,9 @@ def load(layers: Sequence[Layer]) -> Loaded:
     return Loaded(building.build(definitions), definitions)
 
 
-def check(layers: Sequence[Layer]) -> list[CatalogError]:
-    """Every mistake in `layers`, formulas included, by file and line. A mistake's mere consequences aren't listed."""
+def check(layers: Sequence[Layer], outside_folders: Sequence[Path] = ()) -> list[CatalogError]:
+    """Every mistake in `layers`, formulas and what they are bound to outside included, by file and line. A mistake's mere
+    consequences aren't listed."""
     definitions, mistakes = gather(layers)
     found = list(checks.findings(definitions))
     catalog = building.build(checks.sound(definitions, found))
@@ -45,6 +48,7 @@ def check(layers: Sequence[Layer]) -> list[CatalogError]:
     for source in catalog.data_sources.values():
         mistakes += _tried(source.dimensions, lambda dimension: dimension.expression.tree)
         mistakes += _tried(source.measures, lambda measure: measure)
+    mistakes += outside_mistakes(definitions, catalog, outside_folders)
     told = {(error.file, error.line, error.detail): error for error in mistakes}
     return sorted(told.values(), key=lambda error: (error.file or "", error.line or 0))
 

@@ -1,7 +1,7 @@
 """The question and the answer: the wire's terms as types (docs/reference/query.md has their exact meaning)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -104,7 +104,8 @@ class LegReport:
 @dataclass(frozen=True, slots=True)
 class Meta:
     """`as_of` and `data_versions` are by data source; a version is a number, or one a tenant where several are asked. `now` is only
-    there where the tenant's clock is pinned. `range` and `compare_range` are resolved, in ISO 8601."""
+    there where the tenant's clock is pinned. `range` and `compare_range` are resolved, in ISO 8601. `outside` is there for data
+    sources that others write: when they were last looked at, and after how many seconds they will be again."""
 
     query_id: str
     zone: str
@@ -117,6 +118,7 @@ class Meta:
     range: tuple[str, str] | None = None
     compare_range: tuple[str, str] | None = None
     cuts: Mapping[str, float | None] | None = None
+    outside: Mapping[str, tuple[datetime, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

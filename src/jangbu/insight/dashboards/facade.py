@@ -1,12 +1,12 @@
 """The door of the dashboards: ask a question, have it explained, look up a dimension's values."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from jangbu.insight.access.facade import Access
@@ -20,8 +20,9 @@ from jangbu.insight.dashboards.dashboard_layer.planning import NamedAnalysis, Pl
 from jangbu.insight.dashboards.dashboard_layer.question import Question
 from jangbu.insight.dashboards.dashboard_layer.ranges import Days, Range
 from jangbu.insight.dashboards.dashboard_layer.resolution import question_of
+from jangbu.insight.dashboards.data_layer.outside import OutsideTables
 from jangbu.insight.dashboards.data_layer.pins import Pinning, Pins
-from jangbu.insight.dashboards.data_layer.servers import Servers
+from jangbu.insight.dashboards.data_layer.servers import Servers, reading
 from jangbu.insight.dashboards.ports import Analysis
 from jangbu.insight.dashboards.query_layer.leg import Span
 from jangbu.insight.dashboards.query_layer.measures import components_of
@@ -29,13 +30,29 @@ from jangbu.insight.dashboards.query_layer.zones import instant_at
 from jangbu.insight.dashboards.query_log import QUERY_LOG, Outcome, QueryLog, log_rows
 from jangbu.insight.ingest.facade import Ingest
 from jangbu.kernel.discovery import Plugin, find
-from jangbu.kernel.errors import EngineError, InvalidRequest, JangbuError, OutOfBounds, Unsupported, unknown_name
+from jangbu.kernel.errors import (
+    EngineError,
+    InvalidRequest,
+    JangbuError,
+    OutOfBounds,
+    StorageError,
+    Unavailable,
+    Unsupported,
+    unknown_name,
+)
 from jangbu.kernel.filters import OPERATORS, And, Leaf, Node, words
 from jangbu.kernel.tenancy import Principal, TenantId
 from jangbu.platform.engines.ports import CancelToken, Engine
-from jangbu.platform.lakehouse.ports import Lakehouse
+from jangbu.platform.lakehouse.ports import DataFile, Lakehouse
+from jangbu.platform.telemetry.tracing import span
+
+T = TypeVar("T")
+
+__all__ = ["MAX_VALUES", "Dashboards", "OutsideTables"]
 
 MAX_VALUES = 1_000
+_TRIES = 5
+"""How often a question is answered again where others change what it reads meanwhile."""
 _UNKNOWN: Mapping[str, float | None] = defaultdict(lambda: None)
 """What an analysis would know of the rows, where nothing is run."""
 
@@ -46,6 +63,7 @@ class _Asked:
 
     plan: Plan
     pins: Pins
+    read: Sequence[DataSource]
 
 
 class Dashboards:
@@ -64,12 +82,13 @@ class Dashboards:
         default_engine: str = "duckdb",
         timeout: float = 60.0,
         query_log: QueryLog | None = None,
+        outside: OutsideTables | None = None,
     ) -> None:
         self._access = access
         self._catalog = catalog
         self._analyses = analyses
         self._workbench = workbench
-        self._pinning = Pinning(lakehouse, ingest)
+        self._pinning = Pinning(lakehouse, ingest, outside or OutsideTables(ingest))
         self._servers = Servers(engines, default_engine, self._pinning, timeout)
         self._query_log = query_log
 
@@ -79,14 +98,14 @@ class Dashboards:
         Raises:
             InvalidRequest: it can't be answered as it stands.
             Forbidden: it names a tenant that isn't held.
-            Unavailable, TimedOut, Cancelled, EngineError: the server couldn't.
+            Unavailable, TimedOut, Cancelled, EngineError, StorageError: the server couldn't.
         """
         query_id = uuid4().hex
         tenants = principal.narrow(_names(request.tenants), path="/tenants")
-        with self._logged(query_id, principal, tenants, request) as outcome:
-            asked = self._asked(tenants, request)
-            answer = self._answered(asked, query_id, cancel)
+        with span("query", query_id=query_id) as traced, self._logged(query_id, principal, tenants, request) as outcome:
+            answer = self._of_one_state(tenants, request, lambda asked: self._answered(asked, query_id, cancel))
             outcome.append(answer)
+            traced.set(rows=answer.table.num_rows)
         return answer
 
     def explain(self, principal: Principal, request: QueryRequest) -> Explanation:
@@ -127,13 +146,31 @@ class Dashboards:
             limit=limit,
             offset=offset,
         )
-        asked = self._asked(principal.narrow(_names(tenants), path="/tenants"), request)
-        rows = self._runner(asked, cancel).rows(asked.plan)
+        held = principal.narrow(_names(tenants), path="/tenants")
+        rows = self._of_one_state(held, request, lambda asked: self._runner(asked, cancel).rows(asked.plan))
         return ValuesPage(
             data_source, dimension, tuple(rows.table.column(0).to_pylist()), offset + limit if rows.truncated else None
         )
 
     # On the way
+
+    def _of_one_state(self, tenants: tuple[TenantId, ...], request: QueryRequest, run: Callable[[_Asked], T]) -> T:
+        """What `run` makes of one state of the data: where others have changed what it read meanwhile, it is done again.
+
+        Raises:
+            Unavailable: they kept changing it.
+        """
+        for _ in range(_TRIES):
+            asked = self._asked(tenants, request)
+            try:
+                found = run(asked)
+            except (EngineError, InvalidRequest, StorageError):
+                if not self._pinning.has_moved(asked.pins, asked.read, failed=True):
+                    raise
+            else:
+                if not self._pinning.has_moved(asked.pins, asked.read):
+                    return found
+        raise Unavailable("Others are changing the data too fast to be read at one state.")
 
     def _asked(self, tenant_ids: tuple[TenantId, ...], request: QueryRequest) -> _Asked:
         if not tenant_ids:
@@ -144,14 +181,15 @@ class Dashboards:
         question = question_of(request, catalog, tenants, [name for name, _, _ in analysis.columns] if analysis else ())
         self._flush_log(question)
         names = Names.of(catalog, request.data_source)
-        pins = self._pinning.pin(_read(question, names), tenant_ids)
+        read = _read(question, names)
+        pins = self._pinning.pin(read, tenant_ids)
 
         def bounds_of(source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
             return self._pinning.bounds(pins, source, field, span)
 
         around = Surroundings(bounds_of, lambda source: self._servers.engine_of(source).capabilities.finishes)
         named = NamedAnalysis(request.analysis.kind, analysis) if analysis is not None else None
-        return _Asked(plan_of(question, names, named, around, totals=request.totals), pins)
+        return _Asked(plan_of(question, names, named, around, totals=request.totals), pins, read)
 
     def _analysis(self, request: QueryRequest) -> Analysis | None:
         asked: AnalysisRequest = request.analysis
@@ -197,6 +235,7 @@ class Dashboards:
             range=_shown(timing.range),
             compare_range=_shown(timing.compare_range),
             cuts=rows.facts,
+            outside={name: (seen.checked_at, seen.check_every) for name, seen in asked.pins.outside.items()},
         )
         shown = answering.totals_table(asked.plan, totals.table if totals is not None else None)
         return Answer(answering.columns_of(asked.plan, currency), rows.table, shown, meta)
@@ -210,7 +249,8 @@ class Dashboards:
                 "purpose": "totals" if totals else "compare" if part.compared else "current",
                 "files": sum(map(len, files)),
                 "bytes": sum(file.bytes for group in files for file in group),
-                "sql": engine.sql(statement).replace(self._pinning.lakehouse.root(), "…"),
+                "reads": {scan.name: reading(scan.files, engine) for scan in statement.scans if scan.files is not None},
+                "sql": self._without_paths(engine.sql(statement), files),
             }
         if isinstance(plan.source, Merge):
             sql = self._workbench.render(finishing.Finish(plan, self._workbench.emitter).select(_UNKNOWN))
@@ -220,8 +260,16 @@ class Dashboards:
                 "purpose": "totals" if totals else "merge",
                 "files": 0,
                 "bytes": 0,
+                "reads": {},
                 "sql": sql,
             }
+
+    def _without_paths(self, sql: str, files: Sequence[Sequence[DataFile]]) -> str:
+        """Our files are told by their place in the lakehouse, those of others not at all."""
+        root = self._pinning.lakehouse.root()
+        for path in (file.path for group in files for file in group if not file.path.startswith(root)):
+            sql = sql.replace(path.replace("'", "''"), "…")
+        return sql.replace(root, "…")
 
     @contextmanager
     def _logged(

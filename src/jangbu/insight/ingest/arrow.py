@@ -1,9 +1,10 @@
 """Batches as they come, and as a data source's table takes them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,13 +18,24 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def table_spec(source: DataSource) -> TableSpec:
-    """The lakehouse table of a data source, the tenant column first where it has one and doesn't list it."""
+    """The lakehouse table of a data source, the tenant column first where it has one and doesn't list it.
+
+    Raises:
+        LoadError: its rows lie elsewhere, so nothing is loaded into it.
+    """
+    if source.binding.outside is not None:
+        raise LoadError(
+            f"{source.name!r} is read where others write it; nothing is loaded into it.",
+            value=source.name,
+            hint="Load into a data source that is bound to a table.",
+        )
     columns = [TableColumn(column.name, column.type, column.precision, column.scale) for column in source.columns.values()]
     tenant = tenant_column(source)
     if tenant is not None and tenant not in source.columns:
         columns.insert(0, TableColumn(tenant, FieldType.TEXT))
     time = source.time_fields[source.default_time_field].column if source.default_time_field else None
-    return TableSpec(source.binding.table, tuple(columns), tenant, time)
+    renamed = {column.name: column.renamed_from for column in source.columns.values() if column.renamed_from}
+    return TableSpec(source.binding.table, tuple(columns), tenant, time, renamed, source.dropped_columns)
 
 
 def tenant_column(source: DataSource) -> str | None:
@@ -117,6 +129,27 @@ def check_span(times: "pa.Array[Any]", span: TimeRange, column: str) -> None:
             value=_shown(outside),
             hint="Give the whole range that the rows cover; its end isn't part of it.",
         )
+
+
+def within(times: "pa.Array[Any]", span: TimeRange) -> "pa.BooleanArray":
+    """Whether each time is in the range; no time isn't."""
+    micros = _micros(times)
+    first, end = pa.scalar(_as_micros(span.start)), pa.scalar(_as_micros(span.end))
+    inside = pc.and_(pc.greater_equal(micros, first), pc.less(micros, end))
+    return cast("pa.BooleanArray", pc.fill_null(inside, pa.scalar(False)))
+
+
+def last_of_each(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """The rows without those that a later one agrees with in every key; in their order."""
+    codes = np.zeros(rows.num_rows, np.int64)
+    for key in keys:
+        encoded = rows.column(key).combine_chunks().dictionary_encode()
+        pairs = codes * max(len(encoded.dictionary), 1) + encoded.indices.to_numpy()
+        codes = np.unique(pairs, return_inverse=True)[1]
+    _, from_the_end = np.unique(codes[::-1], return_index=True)
+    if len(from_the_end) == rows.num_rows:
+        return rows
+    return rows.take(np.sort(rows.num_rows - 1 - from_the_end))
 
 
 def _convert(array: "pa.Array[Any]", column: TableColumn, source: str) -> "pa.Array[Any]":

@@ -6,6 +6,9 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jangbu.insight.catalog.contracts import DataSource
+from jangbu.insight.ingest import arrow
+
 
 class ContentHash:
     """A hash that batches of one schema are fed to, one after the other."""
@@ -25,6 +28,20 @@ class ContentHash:
         for field, column in zip(self._schema, self._columns, strict=True):
             whole.update(f"\0{field.name}\0{field.type}\0{column.hexdigest()}".encode())
         return whole.hexdigest()
+
+
+def content_of(source: DataSource, rows: pa.Table) -> str:
+    """The hash that tells the rows from others, as a load without a `content` of its own makes it.
+
+    Raises:
+        LoadError: they don't fit the data source.
+    """
+    spec = arrow.table_spec(source)
+    columns = tuple(column for column in spec.columns if column.name != spec.tenant_column)
+    hashed = ContentHash(arrow.arrow_schema(columns))
+    for batch in arrow.batches_of(rows):
+        hashed.update(arrow.conform(batch, columns, source.name))
+    return hashed.hexdigest()
 
 
 class _ColumnHash:

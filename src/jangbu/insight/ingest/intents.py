@@ -11,25 +11,26 @@ from jangbu.platform.lakehouse.ports import TimeRange
 
 @dataclass(frozen=True, slots=True)
 class LoadKey:
-    """What makes a load the same as another. `span` is a half-open range; `content` the hash of its rows."""
+    """What makes a load the same as another. `span` is a half-open range; `content` the hash of its rows; `keys` are a merge's."""
 
     data_source: str
     tenant: TenantId | None
     mode: LoadMode
     span: TimeRange | None
     content: str
+    keys: tuple[str, ...] = ()
 
     def run(self, after: int = 0) -> str:
-        """The run's name, and its commit's marker. `after` is the load that a replacement follows: A, then B, then A again are
-        three runs, or the recovery of the last would find the first one's marker."""
+        """The run's name. `after` is the load that a replacement or a merge follows: A, then B, then A again are three runs."""
         start, end = span_texts(self.span)
-        parts = (self.data_source, self.tenant or "", self.mode, start or "", end or "", self.content, str(after))
+        parts = (self.data_source, self.tenant or "", self.mode, start or "", end or "", self.content, str(after), *self.keys)
         return sha256("\0".join(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A commit that is about to happen, for one tenant. `attempt` is what this try of the run is known by."""
+    """A commit that is about to happen, for one tenant. `attempt` is what this try is known by, in the lakehouse too: its commit,
+    of one run or of several together, carries it as its marker."""
 
     key: LoadKey
     run: str
@@ -40,6 +41,8 @@ class Intent:
     owner: str
     lease_ends_at: datetime
     started_at: datetime
+    bad: int = 0
+    repeated: int = 0
 
 
 def span_texts(span: TimeRange | None) -> tuple[str | None, str | None]:

@@ -1,46 +1,56 @@
-"""A load of one tenant's rows (or of shared ones), applied once however often it is asked for."""
+"""Loads of one tenant's rows (or of shared ones), or of many tenants' at once, applied once however often they are asked for."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-from sqlalchemy import Connection
 
 from jangbu.insight.catalog.contracts import DataSource
-from jangbu.insight.ingest import arrow, repository
-from jangbu.insight.ingest.commits import PATIENCE, Commits, result_of
-from jangbu.insight.ingest.content import ContentHash
+from jangbu.insight.ingest import arrow
+from jangbu.insight.ingest.attempts import Attempts
+from jangbu.insight.ingest.commits import Commits, judge
 from jangbu.insight.ingest.contracts import LoadMode, LoadResult
-from jangbu.insight.ingest.intents import Intent, LoadKey
-from jangbu.insight.ingest.lease import LEASE
-from jangbu.insight.ingest.owner import this_process
+from jangbu.insight.ingest.feeding import Checks, Converter, Feed
+from jangbu.insight.ingest.intents import LoadKey
+from jangbu.insight.ingest.packages import Needless, Package, Share
 from jangbu.kernel.clock import Clock
-from jangbu.kernel.errors import InvalidTime, LoadError
+from jangbu.kernel.errors import InvalidTime, LoadError, unknown_name
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
 from jangbu.platform.database.ports import Database
-from jangbu.platform.lakehouse.ports import Lakehouse, Snapshot, Staged, TableSpec, TimeRange
+from jangbu.platform.lakehouse.ports import Drop, Keyed, Lakehouse, TableColumn, TableSpec, TimeRange, Within
+from jangbu.platform.telemetry.tracing import span
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOrder:
-    """What is to be loaded. `content` is '' until it is known."""
+    """What is to be loaded. The key's `content` is '' until it is known."""
 
     source: DataSource
     spec: TableSpec
     key: LoadKey
     as_of: datetime
     started_at: datetime
+    converter: Converter | None = None
+
+    @property
+    def columns(self) -> tuple[TableColumn, ...]:
+        """Those that the rows bring."""
+        return tuple(column for column in self.spec.columns if column.name != self.spec.tenant_column)
+
+    @property
+    def checks(self) -> Checks:
+        return Checks(self.source.name, self.columns, self.spec.time_column, self.key.span, self.key.keys, self.converter)
 
 
 class Loader:
     def __init__(self, database: Database, lakehouse: Lakehouse, clock: Clock, commits: Commits) -> None:
         self._database, self._lakehouse, self._clock, self._commits = database, lakehouse, clock, commits
+        self._attempts = Attempts(database, clock)
 
     def order(
         self,
@@ -50,121 +60,149 @@ class Loader:
         span: TimeRange | None,
         as_of: datetime | None,
         content: str | None,
+        keys: Sequence[str] = (),
+        converter: Converter | None = None,
     ) -> LoadOrder:
         """A checked order.
 
         Raises:
-            LoadError: a tenant for a shared data source, or none for another.
+            LoadError: a tenant for a shared data source, or none for another; a merge without keys, or keys for another mode.
             InvalidTime: a range of the wrong kind or turned round; no way to tell until when the data are loaded.
+            UnknownName: a key that is no column.
         """
+        if mode is LoadMode.ERASE:
+            raise LoadError("Rows are erased by an erasure, not by a load.", value=mode.value, hint="See `jangbu tenants --help`.")
         spec = arrow.table_spec(source)
         if (tenant is None) != (spec.tenant_column is None):
             is_what = "shared: load it without a tenant" if spec.tenant_column is None else "of tenants: say whose rows these are"
             raise LoadError(f"The data source {source.name!r} is {is_what}.", value=source.name)
+        _check_keys(source, spec, mode, keys)
         if span is not None:
             _check_range(source, spec, span)
         now = self._clock.now()
         until = as_of or (min(_end(source, span), now) if span is not None else now)
         if until.tzinfo is None:
             raise InvalidTime("Until when data are loaded is an aware instant.", value=until.isoformat())
-        return LoadOrder(source, spec, LoadKey(source.name, tenant, mode, span, content or ""), until.astimezone(UTC), now)
+        key = LoadKey(source.name, tenant, mode, span, content or "", tuple(keys))
+        return LoadOrder(source, spec, key, until.astimezone(UTC), now, converter)
 
-    def load(self, order: LoadOrder, batches: "pa.Table | Iterable[pa.RecordBatch]", told: Callable[[int], None]) -> LoadResult:
+    def load(
+        self,
+        order: LoadOrder,
+        batches: "pa.Table | Iterable[pa.RecordBatch]",
+        told: Callable[[int], None],
+        total: int | None = None,
+    ) -> LoadResult:
         """The three steps; `told` hears the number of rows so far."""
-        self._lakehouse.create(order.spec)
-        feed = _Feed(order, batches, told)
-        staged = self._lakehouse.stage(order.spec.name, feed, f"staged-{uuid4().hex}")
-        try:
-            if not order.key.content:
-                order = replace(order, key=replace(order.key, content=feed.content()))
-            opened = self._open(order, staged.rows)
-        except BaseException:
-            self._lakehouse.discard(staged)
-            raise
-        if isinstance(opened, LoadResult):
-            self._lakehouse.discard(staged)
-            return opened
-        return self._commits.commit([opened], replace(staged, run=opened.run, attempt=opened.attempt), self._change(order))[0]
+        key = order.key
+        with span("load", table=order.spec.name, mode=key.mode.value), self._attempts.of(key, total, order.started_at) as going:
+
+            def tell(rows: int) -> None:
+                told(rows)
+                going(rows)
+
+            self._commits.make_table(order.spec, order.key.data_source)
+            outcome = self._commits.commit(self._packed(order, batches, tell))
+        return (outcome.done if isinstance(outcome, Needless) else outcome)[0]
+
+    def load_many(
+        self, orders: Sequence[tuple[LoadOrder, Callable[[], "pa.Table | Iterable[pa.RecordBatch]"]]], told: Callable[[int], None]
+    ) -> tuple[LoadResult, ...]:
+        """Loads of one data source for different tenants, staged and committed together. Each order's content is known; its batches
+        are only asked for where it has to be loaded. Results are in the orders' sequence."""
+        results: dict[TenantId | None, LoadResult] = {}
+        waiting = sorted(orders, key=lambda each: each[0].key.tenant or "")
+        while waiting:
+            done = self._done([order for order, _ in waiting])
+            results |= done
+            waiting = [(order, batches) for order, batches in waiting if order.key.tenant not in done]
+            if waiting:
+                self._commits.make_table(waiting[0][0].spec, waiting[0][0].key.data_source)
+                outcome = self._commits.commit(self._packed_together(waiting, told))
+                if not isinstance(outcome, Needless):
+                    results |= {result.tenant: result for result in outcome}
+                    break
+        return tuple(results[order.key.tenant] for order, _ in orders)
 
     def done(self, order: LoadOrder) -> LoadResult | None:
         """What had been loaded, where doing it again would change nothing."""
+        return self._done([order]).get(order.key.tenant)
+
+    def _done(self, orders: Sequence[LoadOrder]) -> dict[TenantId | None, LoadResult]:
         with self._database.reading() as connection:
-            found, _ = _done(connection, order.key)
-        return found
+            judged = judge(connection, [order.key for order in orders])
+        return {order.key.tenant: found for order, (found, _) in zip(orders, judged, strict=True) if found is not None}
 
-    def _open(self, order: LoadOrder, rows: int) -> Intent | LoadResult:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            with self._database.transaction() as work:
-                blocking = repository.blocking_intent(work.connection, order.key.data_source, [order.key.tenant])
-                if blocking is None:
-                    done, run = _done(work.connection, order.key)
-                    if done is not None:
-                        return done
-                    intent = _intent(order, run, rows, self._clock.now())
-                    repository.add_intents(work.connection, [intent])
-                    return intent
-            self._commits.wait(blocking, deadline)
+    def _packed(self, order: LoadOrder, batches: "pa.Table | Iterable[pa.RecordBatch]", told: Callable[[int], None]) -> Package:
+        feed = Feed(batches, order.checks, order.spec, order.key.tenant, told, hashed=not order.key.content)
+        rows, repeated = _latest(order, feed)
+        staged = self._lakehouse.stage(order.spec.name, rows, f"staged-{uuid4().hex}")
+        key = order.key if order.key.content else replace(order.key, content=feed.content())
+        share = Share(key, staged.rows, order.as_of, order.started_at, tuple(feed.bad), repeated)
+        return Package(staged, (share,), _drops(order, rows))
 
-    def _change(self, order: LoadOrder) -> Callable[[Staged], Snapshot]:
-        if order.key.mode is LoadMode.APPEND:
-            return self._lakehouse.append
-        return lambda staged: self._lakehouse.replace(staged, order.key.tenant, order.key.span)
+    def _packed_together(
+        self, orders: Sequence[tuple[LoadOrder, Callable[[], "pa.Table | Iterable[pa.RecordBatch]"]]], told: Callable[[int], None]
+    ) -> Package:
+        shares: list[Share] = []
+        drops: list[Drop] = []
 
+        def everything() -> Iterator[pa.RecordBatch]:
+            before = 0
+            for order, batches in orders:
+                feed = Feed(batches(), order.checks, order.spec, order.key.tenant, partial(_told, told, before), hashed=False)
+                rows, repeated = _latest(order, feed)
+                yield from rows.to_batches() if isinstance(rows, pa.Table) else rows
+                loaded = feed.rows - repeated
+                shares.append(Share(order.key, loaded, order.as_of, order.started_at, tuple(feed.bad), repeated))
+                drops.extend(_drops(order, rows))
+                before += feed.rows
 
-def _done(connection: Connection, key: LoadKey) -> tuple[LoadResult | None, str]:
-    """The load that makes this one needless, and else the run's name. An append was done if it ever was; a replacement only if it
-    is the last that touched its range: after A and then B, A is to be put back."""
-    if key.mode is LoadMode.APPEND:
-        found = repository.loads_of_run(connection, key.run())
-        return (result_of(found[0], changed=False) if found else None), key.run()
-    latest = repository.latest_overlapping(connection, key)
-    if latest is None:
-        return None, key.run()
-    number, load = latest
-    same = (load.mode, load.span, load.content) == (key.mode, key.span, key.content)
-    return (result_of(load, changed=False) if same else None), key.run(after=number)
+        staged = self._lakehouse.stage(orders[0][0].spec.name, everything(), f"staged-{uuid4().hex}")
+        return Package(staged, tuple(shares), _joined(drops))
 
 
-def _intent(order: LoadOrder, run: str, rows: int, now: datetime) -> Intent:
-    lease_ends = now + LEASE
-    table = order.spec.name
-    return Intent(order.key, run, uuid4().hex, table, rows, order.as_of, this_process(), lease_ends, order.started_at)
+def _told(told: Callable[[int], None], before: int, rows: int) -> None:
+    told(before + rows)
 
 
-class _Feed:
-    """The batches on their way to the lakehouse: in the table's form, checked, counted, hashed where their hash isn't known."""
+def _latest(order: LoadOrder, feed: Feed) -> "tuple[pa.Table | Feed, int]":
+    """What is to be staged: of a merge, the last row of each key, and how many there were besides."""
+    if order.key.mode is not LoadMode.MERGE:
+        return feed, 0
+    batches = list(feed)
+    rows = pa.Table.from_batches(batches, schema=arrow.arrow_schema(order.spec.columns))
+    latest = arrow.last_of_each(rows, order.key.keys)
+    return latest, rows.num_rows - latest.num_rows
 
-    def __init__(self, order: LoadOrder, batches: "pa.Table | Iterable[pa.RecordBatch]", told: Callable[[int], None]) -> None:
-        self._order, self._batches, self._told = order, batches, told
-        spec = order.spec
-        self._columns = tuple(column for column in spec.columns if column.name != spec.tenant_column)
-        self._hash = None if order.key.content else ContentHash(arrow.arrow_schema(self._columns))
 
-    def content(self) -> str:
-        """The hash of what went through; the key's own where it was given."""
-        return self._hash.hexdigest() if self._hash is not None else self._order.key.content
+def _drops(order: LoadOrder, rows: "pa.Table | Feed") -> tuple[Drop, ...]:
+    """What the rows take the place of."""
+    if order.key.mode is LoadMode.REPLACE:
+        return (Within(order.key.tenant, order.key.span),)
+    if not isinstance(rows, pa.Table) or not rows.num_rows:
+        return ()
+    tenant = (order.spec.tenant_column,) if order.spec.tenant_column else ()
+    return (Keyed(rows.select([*tenant, *order.key.keys])),)
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
-        rows = 0
-        for given in arrow.batches_of(self._batches):
-            batch = arrow.conform(given, self._columns, self._order.source.name)
-            self._check(batch)
-            if self._hash is not None:
-                self._hash.update(batch)
-            yield self._whole(batch)
-            rows += batch.num_rows
-            self._told(rows)
 
-    def _check(self, batch: pa.RecordBatch) -> None:
-        span, column = self._order.key.span, self._order.spec.time_column
-        if span is not None and column is not None:
-            times: pa.Array[Any] = batch.column(column)
-            arrow.check_span(times, span, column)
+def _joined(drops: Sequence[Drop]) -> tuple[Drop, ...]:
+    """Keys of many tenants as one table: each file is looked through once."""
+    keyed = [drop.keys for drop in drops if isinstance(drop, Keyed)]
+    others = tuple(drop for drop in drops if not isinstance(drop, Keyed))
+    return (*others, Keyed(pa.concat_tables(keyed))) if keyed else others
 
-    def _whole(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        tenant = self._order.key.tenant
-        return batch if tenant is None else arrow.with_tenant(batch, self._order.spec, tenant)
+
+def _check_keys(source: DataSource, spec: TableSpec, mode: LoadMode, keys: Sequence[str]) -> None:
+    if (mode is LoadMode.MERGE) != bool(keys):
+        said = "needs the columns that tell rows apart" if mode is LoadMode.MERGE else "takes no keys"
+        raise LoadError(f"A load of {source.name!r} by {mode.value} {said}.", value=mode.value, hint="Keys belong to a merge.")
+    known = [column.name for column in spec.columns if column.name != spec.tenant_column]
+    if len(set(keys)) < len(keys):
+        raise LoadError(f"A key of {source.name!r} is named twice.", value=", ".join(keys), hint="Name each once.")
+    for key in keys:
+        if key not in known:
+            raise unknown_name("column", key, known, path="/keys")
 
 
 def _check_range(source: DataSource, spec: TableSpec, span: TimeRange) -> None:

@@ -5,12 +5,15 @@ A connector's file names only the kernel and the standard library at its top; it
     PLUGIN = Plugin(kind="connector", name="cafe24", summary="…", open=open_connector, extra="cafe24")
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from jangbu.insight.ingest.contracts import LoadMode
+from jangbu.insight.ingest.contracts import LoadMode, Person
+from jangbu.kernel.discovery import Plugin, discover
+from jangbu.kernel.tenancy import TenantId
 from jangbu.platform.lakehouse.ports import TimeRange
 
 if TYPE_CHECKING:
@@ -33,8 +36,40 @@ class Stream:
     as_of: datetime | None = None
     mode: LoadMode = LoadMode.REPLACE
     span: TimeRange | None = None
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Rows of one tenant for a load of several tenants together: `content` says which they are, `batches` is called only where they
+    have to be loaded. `span` and `as_of` as in `Ingest.load`."""
+
+    tenant: TenantId
+    batches: "Callable[[], pa.Table | Iterable[pa.RecordBatch]]"
+    content: str
+    span: TimeRange | None = None
+    as_of: datetime | None = None
 
 
 class Connector(Protocol):
     def streams(self) -> Iterable[Stream]:
         """What there is to load, in the order it should be."""
+
+
+class Elsewhere(Protocol):
+    """A place outside tables and database where something of a tenant, or of a customer (`person`), is kept. `unit` says what is
+    counted, `method` how it is removed."""
+
+    name: str
+    unit: str
+    method: str
+
+    def count(self, tenant: TenantId, person: Person | None) -> int: ...
+
+    def remove(self, tenant: TenantId, person: Person | None) -> int:
+        """How many were removed; none where there are none."""
+
+
+def connectors(folders: Iterable[Path] = ()) -> Mapping[str, Plugin]:
+    """The connectors that ship with Jangbu and those of plug-in folders, by name."""
+    return discover("connector", "jangbu.insight.ingest.connectors", folders)

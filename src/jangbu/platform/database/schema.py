@@ -1,17 +1,14 @@
-"""What all tables share: one `METADATA` with named constraints, our column types, and the outbox.
+"""What all tables share: one `METADATA` with named constraints, and the tables of messages.
 
 Tables belong to the context that uses them (`insight/access/tables.py`, …), so that a context's rows stay its own and the platform
 knows nothing of tenants' keys or loads; they hang on one `METADATA` because there is one database with one history of migrations.
 """
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, Table, Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import JSON, Column, MetaData, PrimaryKeyConstraint, Table
 
-from jangbu.kernel.tenancy import TenantId
+from jangbu.platform.database.types import WHOLE, Key, UtcDateTime, Words
 
 METADATA: Final = MetaData(
     naming_convention={
@@ -24,45 +21,37 @@ METADATA: Final = MetaData(
 )
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An instant, stored in UTC to the microsecond, read back aware. A naive value is refused: its zone could only be guessed."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value.isoformat()} has no zone; an instant is aware.")
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class TenantOrShared(TypeDecorator[TenantId | None]):
-    """A tenant, or None for what is shared, stored as '' so that it can be part of a key (no tenant's id is empty)."""
-
-    impl = Text
-    cache_ok = True
-    coerce_to_is_types = ()
-
-    def process_bind_param(self, value: TenantId | None, dialect: Dialect) -> str:  # noqa: ARG002
-        return value or ""
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> TenantId | None:  # noqa: ARG002
-        return TenantId(value) if value else None
-
-
 outbox: Final = Table(
     "outbox",
     METADATA,
-    Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("schema_version", Integer, nullable=False),
+    Column("id", WHOLE, primary_key=True),
+    Column("message", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("schema_version", WHOLE, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("trace", Words),
     sqlite_autoincrement=True,
 )
-"""Events that were committed and have not been handed on, in the order of their commits."""
+"""Events and commands that were committed and have not been handed on, in the order of their commits. `message` is what each is
+known by from then on: not the row's number, which comes again where an older copy of the database is put back. `trace` is what led
+to it."""
+
+inbox: Final = Table(
+    "inbox",
+    METADATA,
+    Column("handler", Key, nullable=False),
+    Column("message", Key, nullable=False),
+    Column("done_at", UtcDateTime, nullable=False, index=True),
+    PrimaryKeyConstraint("handler", "message"),
+)
+"""Which handler has done which message, noted in the transaction that did it."""
+
+schedule: Final = Table(
+    "schedule",
+    METADATA,
+    Column("job", Key, primary_key=True),
+    Column("next_at", UtcDateTime, nullable=False),
+)
+"""When each periodic job is to be done next."""

@@ -21,7 +21,7 @@ def is_current(connection: Connection) -> bool:
     Raises:
         ConfigurationError: it has those of a newer release.
     """
-    found = _revision(connection)
+    found = revision(connection)
     if found is not None and found > head():
         raise ConfigurationError(
             f"The database is at revision {found!r}; this release knows {head()!r}.",
@@ -46,7 +46,8 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The database's; None where it has none yet."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()

@@ -1,10 +1,11 @@
 """DuckDB inside this process: the embedded engine, locked down and bounded.
 
-It reads Parquet below the given roots and nothing else: no other file, no network, no extension, no change of its configuration.
-The predicate that separates tenants is added here, in `_predicate`, and nowhere else.
+It reads Parquet below the given roots and nothing else: no other file, no other host, no change of its configuration.
+The predicate that separates tenants is `texts.separation`.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +14,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from jangbu.kernel.discovery import Plugin
-from jangbu.kernel.errors import EngineError, InvalidRequest, JangbuError
+from jangbu.kernel.errors import EngineError, InvalidRequest, JangbuError, StorageError
+from jangbu.kernel.stores import ObjectStore, is_remote
 from jangbu.platform.engines.emitter import StandardEmitter, call, cast
 from jangbu.platform.engines.limits import Bound, Slots, Watcher
+from jangbu.platform.engines.parquet_scans import DELETED, SHOWN_FILES, listed, source, type_name
 from jangbu.platform.engines.ports import CancelToken, Capabilities, Engine, Scan, Statement
+from jangbu.platform.engines.remote import check_sources, open_store, unreachable
 from jangbu.platform.engines.spill import SpillFolder
+from jangbu.platform.engines.texts import identifier, quoted, separation
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from sqlglot import exp
-
-SHOWN_FILES = 2
-"""Files of a scan that `sql` names; the rest are counted."""
 
 _RE2_ERRORS = (
     "invalid escape sequence", "invalid character class", "missing ]", "missing )", "unexpected )", "trailing \\",
@@ -77,11 +79,14 @@ class DuckDBEngine:
     """One in-memory instance; each statement runs on a cursor of its own, so an interrupt hits that statement only."""
 
     name = "duckdb"
-    capabilities = Capabilities(dialect="duckdb", finishes=True, interrupts=True, memory=True)
+    capabilities = Capabilities(dialect="duckdb", finishes=True, interrupts=True, memory=True, foreign=True)
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", spill: SpillFolder, *, running: int, waiting: int) -> None:
+    def __init__(
+        self, connection: "duckdb.DuckDBPyConnection", spill: SpillFolder, *, running: int, waiting: int, remote: bool
+    ) -> None:
         self.emitter = DuckDBEmitter()
         self._connection = connection
+        self._remote = remote
         self._spill = spill
         self._slots = Slots(running, waiting)
         self._watcher = Watcher("duckdb-watcher")
@@ -90,17 +95,19 @@ class DuckDBEngine:
         return tree.sql(dialect="duckdb", identify=True, comments=False, copy=False)
 
     def sql(self, statement: Statement) -> str:
-        return _whole(statement, {scan.name: _source(scan, scan.name, shown=SHOWN_FILES) for scan in statement.scans})
+        sources = {scan.name: _shown(scan) for scan in statement.scans}
+        return _whole(statement, sources)
 
     def run(self, statement: Statement, *, timeout: float, cancel: CancelToken | None = None) -> "pa.Table":
-        registered = {scan.name: f"jangbu_{uuid4().hex}" for scan in statement.scans if scan.rows is not None}
-        sources = {scan.name: _source(scan, registered.get(scan.name, scan.name)) for scan in statement.scans}
-        text = _whole(statement, sources)
+        registered = {scan.name: f"jangbu_{uuid4().hex}" for scan in statement.scans}
+        text = _whole(statement, {scan.name: source(scan, registered[scan.name]) for scan in statement.scans})
         bound = Bound.of(timeout, cancel)
         with self._slots.take(bound), self._cursor() as cursor:
             for scan in statement.scans:
-                if scan.rows is not None:
-                    cursor.register(registered[scan.name], scan.rows)
+                if (rows := _in_memory(scan)) is not None:
+                    cursor.register(registered[scan.name], rows)
+            if self._remote:
+                self._check(cursor, statement)
             return self._execute(cursor, text, bound)
 
     def close(self) -> None:
@@ -117,6 +124,14 @@ class DuckDBEngine:
             # Closing drops what was registered, too: views of Arrow tables belong to their cursor.
             cursor.close()
 
+    def _check(self, cursor: "duckdb.DuckDBPyConnection", statement: Statement) -> None:
+        import duckdb
+
+        try:
+            check_sources(cursor, statement.body, {scan.name for scan in statement.scans})
+        except duckdb.Error as error:
+            raise _translated(error) from error
+
     def _execute(self, cursor: "duckdb.DuckDBPyConnection", text: str, bound: Bound) -> "pa.Table":
         import duckdb
 
@@ -131,42 +146,69 @@ def open_engine(
     *,
     roots: Sequence[str | Path],
     spill: str | Path,
+    outside: Sequence[str | Path] = (),
     memory_mb: int | None = None,
     spill_mb: int = 20_000,
     threads: int | None = None,
     running: int = 4,
     waiting: int = 32,
+    store: ObjectStore | None = None,
 ) -> Engine:
-    """A DuckDB that may read below `roots` and spill below `spill` (a subfolder of its own there, removed at the end or,
-    where the process was killed, by the next one).
+    """A DuckDB that may read below `roots`, folders or `s3://bucket/prefix` (reached as `store` says), and spill below `spill` (a
+    subfolder of its own there, removed at the end or, where the process was killed, by the next one).
+
+    Files below `outside` are others', which may put other ones in their place: it reads them too, and then looks at each file's
+    time before it trusts what it has kept of it.
 
     `memory_mb` is 60 % of the machine's by default, `threads` its cores; `running` statements go at once, `waiting` more queue.
     """
     import duckdb
 
+    places = [_place(root) for root in (*roots, *outside)]
+    buckets = [place for place in places if is_remote(place)]
     own = SpillFolder.below(Path(spill).absolute(), "duckdb-")
     connection = duckdb.connect(":memory:")
-    for setting, value in _settings(roots, own.path, memory_mb or _most_memory_mb(), spill_mb, threads or os.cpu_count() or 1):
+    limits = _limits(own.path, memory_mb or _most_memory_mb(), spill_mb, threads or os.cpu_count() or 1)
+    try:
+        _set(connection, limits)
+        if buckets:
+            open_store(connection, buckets, store or ObjectStore())
+        _set(connection, _locks(places, others=bool(outside)))
+    except BaseException:
+        connection.close()
+        own.remove()
+        raise
+    return DuckDBEngine(connection, own, running=running, waiting=waiting, remote=bool(buckets))
+
+
+def _place(root: str | Path) -> str:
+    return f"{root}".rstrip("/") + "/" if is_remote(root) else f"{Path(root).absolute()}/"
+
+
+def _set(connection: "duckdb.DuckDBPyConnection", settings: Iterator[tuple[str, str]]) -> None:
+    for setting, value in settings:
         connection.execute(f"SET GLOBAL {setting} = {value}")
-    return DuckDBEngine(connection, own, running=running, waiting=waiting)
 
 
-def _settings(roots: Sequence[str | Path], spill: Path, memory_mb: int, spill_mb: int, threads: int) -> Iterator[tuple[str, str]]:
-    """In this order: external access goes last but for the lock."""
+def _limits(spill: Path, memory_mb: int, spill_mb: int, threads: int) -> Iterator[tuple[str, str]]:
     yield "TimeZone", "'UTC'"
     yield "memory_limit", f"'{memory_mb}MB'"
     yield "threads", str(threads)
-    yield "temp_directory", _quoted(str(spill))
+    yield "temp_directory", quoted(str(spill))
     yield "max_temp_directory_size", f"'{spill_mb}MB'"
     yield "autoinstall_known_extensions", "false"
     yield "autoload_known_extensions", "false"
     yield "allow_community_extensions", "false"
     yield "allow_persistent_secrets", "false"
     yield "python_enable_replacements", "false"
-    # Data files never change, so what was read of one stays true: 200 warm files take 14 ms, not 22.
+
+
+def _locks(places: Sequence[str], *, others: bool) -> Iterator[tuple[str, str]]:
+    """In this order: external access goes last but for the lock."""
+    # Our data files never change, so what was read of one stays true: 200 warm files take 14 ms, not 22.
     yield "parquet_metadata_cache", "true"
-    yield "validate_external_file_cache", "'NO_VALIDATION'"
-    yield "allowed_directories", _listed(str(Path(root).absolute()) + "/" for root in roots)
+    yield "validate_external_file_cache", "'VALIDATE_ALL'" if others else "'NO_VALIDATION'"
+    yield "allowed_directories", listed(places)
     yield "enable_external_access", "false"
     yield "lock_configuration", "true"
 
@@ -178,63 +220,36 @@ def _most_memory_mb() -> int:
 def _whole(statement: Statement, sources: Mapping[str, str]) -> str:
     if not statement.scans:
         return statement.body
-    parts = (f"{_name(scan.name)} AS NOT MATERIALIZED ({_relation(scan, sources[scan.name])})" for scan in statement.scans)
+    parts = (f"{identifier(scan.name)} AS NOT MATERIALIZED ({_relation(scan, sources[scan.name])})" for scan in statement.scans)
     return f"WITH {', '.join(parts)} {statement.body}"
 
 
-def _relation(scan: Scan, source: str) -> str:
-    return " ".join(("SELECT", ", ".join(map(_name, scan.columns)), "FROM", source, _predicate(scan))).rstrip()
+def _relation(scan: Scan, files: str) -> str:
+    return " ".join(("SELECT", ", ".join(map(identifier, scan.columns)), "FROM", _cast(scan, files), separation(scan))).rstrip()
 
 
-def _predicate(scan: Scan) -> str:
-    """The separation of tenants. A scan that names only half of it is a mistake of ours and is never run."""
-    if (scan.tenant_column is None) != (scan.tenants is None) or scan.tenants == ():
-        raise ValueError(f"The scan {scan.name!r} must name a tenant column and at least one tenant, or be shared.")
-    if scan.tenant_column is None:
-        return ""
-    return f"WHERE {_name(scan.tenant_column)} IN ({', '.join(map(_quoted, scan.tenants or ()))})"
+def _cast(scan: Scan, files: str) -> str:
+    """The source with those columns converted that its files store as another type. The predicate sees what they became."""
+    foreign = scan.files.foreign if scan.files is not None and scan.files.files else None
+    if scan.files is None or foreign is None or not foreign.casts:
+        return files
+    types = {field.name: type_name(field.type) for field in scan.files.schema if field.name in foreign.casts}
+    read = dict.fromkeys([*scan.columns, *([scan.tenant_column] if scan.tenant_column else [])])
+    columns = (
+        f"CAST({identifier(name)} AS {types[name]}) AS {identifier(name)}" if name in types else identifier(name) for name in read
+    )
+    return f"(SELECT {', '.join(columns)} FROM {files})"
 
 
-def _source(scan: Scan, registered: str, shown: int | None = None) -> str:
-    if scan.rows is not None:
-        return _name(registered)
-    if scan.files is None:
-        raise ValueError(f"The scan {scan.name!r} has neither files nor rows.")
-    if not scan.files.files:
-        return _nothing(scan.files.schema)
-    paths = [file.path for file in scan.files.files]
-    if shown is not None and len(paths) > shown:
-        named = ", ".join(_quoted(path) for path in paths[:shown])
-        return f"read_parquet([{named} /* and {len(paths) - shown} more */], hive_partitioning = false)"
-    return f"read_parquet({_listed(paths)}, hive_partitioning = false)"
+def _shown(scan: Scan) -> str:
+    return source(scan, DELETED if scan.rows is None else scan.name, shown=SHOWN_FILES)
 
 
-def _nothing(schema: "pa.Schema") -> str:
-    columns = ", ".join(f"CAST(NULL AS {_type(field.type)}) AS {_name(field.name)}" for field in schema)
-    return f"(SELECT {columns} WHERE FALSE)"
-
-
-def _type(type_: "pa.DataType") -> str:
-    import pyarrow as pa
-
-    if pa.types.is_decimal(type_):
-        return f"DECIMAL({type_.precision}, {type_.scale})"
-    if pa.types.is_timestamp(type_):
-        return "TIMESTAMPTZ" if type_.tz else "TIMESTAMP"
-    known = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN", pa.date32(): "DATE"}
-    return known[type_]
-
-
-def _name(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"'
-
-
-def _quoted(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _listed(values: Iterator[str] | Sequence[str]) -> str:
-    return f"[{', '.join(map(_quoted, values))}]"
+def _in_memory(scan: Scan) -> "pa.Table | None":
+    """What the scan reads of this process' memory: its rows, or which rows of its files are deleted."""
+    if scan.rows is not None or scan.files is None or scan.files.deleted is None:
+        return scan.rows
+    return scan.files.deleted.read()
 
 
 def _only_select(cursor: "duckdb.DuckDBPyConnection", text: str) -> "duckdb.Statement":
@@ -244,6 +259,10 @@ def _only_select(cursor: "duckdb.DuckDBPyConnection", text: str) -> "duckdb.Stat
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise EngineError("A statement is one SELECT; this one isn't.")
     return statements[0]
+
+
+_DATA_FILE = re.compile(r"""['"][^'"]*?([^/'"]+\.parquet)['"]""")
+"""How DuckDB names a file that it can't read."""
 
 
 def _translated(error: Exception) -> JangbuError:
@@ -259,9 +278,18 @@ def _translated(error: Exception) -> JangbuError:
         return InvalidRequest("A number is outside the range of its type.")
     if isinstance(error, duckdb.OutOfMemoryException):
         return EngineError("DuckDB needs more memory than it may have.", hint="Ask for a shorter range or fewer dimensions.")
+    if (ours := unreachable(error)) is not None:
+        return ours
+    if not isinstance(error, duckdb.PermissionException) and (file := _DATA_FILE.search(message)):
+        return StorageError(
+            f"The data file {file[1]!r} is gone, torn or was damaged.",
+            value=file[1],
+            hint="`jangbu tables verify` tells of which table it is.",
+        )
     if isinstance(error, duckdb.IOException):
         return EngineError("DuckDB couldn't read a data file.")
-    return EngineError(f"DuckDB failed ({type(error).__name__}).")
+    hint = "Where it goes on, `jangbu tables verify` tells whether a stored file is damaged."
+    return EngineError(f"DuckDB failed ({type(error).__name__}).", hint=hint)
 
 
 _FIELDS: Mapping[str, Any] = MappingProxyType(

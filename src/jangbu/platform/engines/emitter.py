@@ -30,7 +30,9 @@ class StandardEmitter:
             case bool():
                 return exp.Boolean(this=value)
             case int() | Decimal():
-                return exp.Literal.number(_digits(value))
+                digits = _digits(value)
+                # SQLGlot takes a minus away with 28 digits only.
+                return exp.Neg(this=exp.Literal.number(digits[1:])) if digits[0] == "-" else exp.Literal.number(digits)
             case str():
                 return exp.Literal.string(_text(value))
             case datetime() if value.tzinfo is not None:

@@ -33,10 +33,13 @@ class Bound:
             return TimedOut(f"The answer took longer than {self.timeout:g} s; its query was interrupted.")
         return None
 
+    def left(self) -> float:
+        """Seconds until the deadline; 0 after it."""
+        return max(0.0, self.deadline - monotonic())
+
     def pause(self) -> float:
         """Seconds until it is worth looking again."""
-        left = max(0.0, self.deadline - monotonic())
-        return left if self.cancel is None else min(left, POLL)
+        return self.left() if self.cancel is None else min(self.left(), POLL)
 
 
 class Slots:

@@ -15,16 +15,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
 
+    from jangbu.platform.lakehouse.maintenance import Maintainer
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """`dialect`: SQLGlot's name. `finishes`: having, order and limit may be part of the leg's own SQL. `interrupts`: a running
-    statement can be ended at once. `memory`: Arrow tables handed in can be read as relations."""
+    statement can be ended at once. `memory`: Arrow tables handed in can be read as relations. `foreign`: files that others wrote
+    can be read where they lie. `files`: a scan is read file by file, as it is planned; else through the catalog that the engine
+    shares with the lakehouse. `answers`: questions may be sent to it. `maintains`: it works on the lakehouse's tables, and is a
+    `MaintainingEngine`."""
 
     dialect: str
     finishes: bool = True
     interrupts: bool = True
     memory: bool = False
+    foreign: bool = False
+    files: bool = True
+    answers: bool = True
+    maintains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,22 @@ class Statement:
     scans: tuple[Scan, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a statement is: the server's `query` and `state`, and the part of it that is `done` (0 to 1)."""
+
+    query: str
+    state: str
+    done: float
+
+
 @dataclass(slots=True)
 class CancelToken:
-    """Set from another thread to interrupt a statement; `run` then raises `Cancelled`."""
+    """Set from another thread to interrupt a statement; `run` then raises `Cancelled`. An engine that is told by its server how far
+    it is keeps that in `progress`."""
 
     event: Event
+    progress: Progress | None = None
 
     @classmethod
     def new(cls) -> "CancelToken":
@@ -92,6 +112,12 @@ class Engine(Protocol):
         """
 
     def close(self) -> None: ...
+
+
+class MaintainingEngine(Engine, Protocol):
+    @property
+    def maintainer(self) -> "Maintainer":
+        """What it does for the lakehouse."""
 
 
 class Emitter(Protocol):

@@ -42,6 +42,33 @@ class SpillFolder:
             self.lock = None
 
 
+def abandoned(parent: Path) -> list[Path]:
+    """The folders below `parent` whose processes have ended."""
+    return [folder for folder in parent.iterdir() if folder.is_dir() and _is_abandoned(folder)] if parent.is_dir() else []
+
+
+def sweep(parent: Path) -> None:
+    """Remove them."""
+    if parent.is_dir():
+        with _held(parent):
+            for left in abandoned(parent):
+                _remove_abandoned(left)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     lock = os.open(folder, os.O_RDONLY)

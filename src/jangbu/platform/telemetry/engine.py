@@ -2,15 +2,18 @@
 
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from jangbu.kernel.errors import JangbuError
-from jangbu.platform.engines.ports import CancelToken, Capabilities, Emitter, Engine, Statement
+from jangbu.platform.engines.ports import CancelToken, Capabilities, Emitter, Engine, MaintainingEngine, Statement
 from jangbu.platform.telemetry.metrics import Metrics
+from jangbu.platform.telemetry.tracing import span
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
+
+    from jangbu.platform.lakehouse.maintenance import Maintainer
 
 
 class MeasuredEngine:
@@ -35,6 +38,11 @@ class MeasuredEngine:
     def emitter(self) -> Emitter:
         return self._engine.emitter
 
+    @property
+    def maintainer(self) -> "Maintainer":
+        """Of an engine that says that it maintains."""
+        return cast("MaintainingEngine", self._engine).maintainer
+
     def render(self, tree: "exp.Expr") -> str:
         return self._engine.render(tree)
 
@@ -45,7 +53,8 @@ class MeasuredEngine:
         began, outcome = perf_counter(), "internal"
         self._count(1)
         try:
-            table = self._engine.run(statement, timeout=timeout, cancel=cancel)
+            with span("statement", "client", engine=self.name, scans=len(statement.scans)):
+                table = self._engine.run(statement, timeout=timeout, cancel=cancel)
             outcome = "ok"
         except JangbuError as error:
             outcome = error.code

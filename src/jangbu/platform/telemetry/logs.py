@@ -50,10 +50,15 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
     return {_clean(name): _HIDDEN if name.lower() in _SECRET_NAMES else _clean(value) for name, value in event.items()}
 
 
+def without_keys(text: str) -> str:
+    """The text with whatever looks like a key of ours hidden."""
+    return _KEY.sub(f"jb_{_HIDDEN}", text)
+
+
 def _clean(value: Any) -> Any:
     match value:
         case str():
-            return _KEY.sub(f"jb_{_HIDDEN}", value)
+            return without_keys(value)
         case bytes():
             return _clean(value.decode(errors="replace"))
         case Mapping():

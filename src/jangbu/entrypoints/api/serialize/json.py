@@ -89,7 +89,8 @@ def column_of(column: AnswerColumn) -> dict[str, Any]:
 
 
 def meta_of(meta: Meta) -> dict[str, Any]:
-    """`now`, `range`, `compare_range` and `cuts` are there only where the answer has them. Times are in the answer's zone."""
+    """`now`, `range`, `compare_range`, `cuts` and `outside` are there only where the answer has them. Times are in the answer's
+    zone."""
     zone = ZoneInfo(meta.zone)
     shown: dict[str, Any] = {
         "query_id": meta.query_id,
@@ -112,7 +113,14 @@ def meta_of(meta: Meta) -> dict[str, Any]:
         "warnings": list(meta.warnings),
         "truncated": meta.truncated,
     }
-    optional = {"now": _iso(meta.now, zone), "range": meta.range, "compare_range": meta.compare_range, "cuts": meta.cuts}
+    outside = {name: {"checked_at": _iso(at, zone), "check_every": every} for name, (at, every) in meta.outside.items()}
+    optional = {
+        "outside": outside or None,
+        "now": _iso(meta.now, zone),
+        "range": meta.range,
+        "compare_range": meta.compare_range,
+        "cuts": meta.cuts,
+    }
     return shown | {name: _plain(value) for name, value in optional.items() if value is not None}
 
 

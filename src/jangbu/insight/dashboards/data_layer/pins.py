@@ -1,18 +1,20 @@
 """Pins: one request sees one version of each table, whatever is loaded meanwhile."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from time import sleep
+from typing import Final
 
 import pyarrow as pa
 
 from jangbu.insight.catalog.contracts import DataSource, SeparationKind, TimeField
 from jangbu.insight.dashboards.data_layer.arrow import arrow_type
+from jangbu.insight.dashboards.data_layer.outside import OutsideTables, Seen
 from jangbu.insight.dashboards.query_layer.leg import Span
 from jangbu.insight.dashboards.query_layer.zones import ANY_TIME, instant_at, wall_at, wall_micros
 from jangbu.insight.ingest.contracts import DataVersion
-from jangbu.insight.ingest.facade import Ingest
+from jangbu.insight.ingest.facade import Ingest, lost_table
 from jangbu.kernel.errors import CatalogError, NotFound, Unavailable, Unsupported
 from jangbu.kernel.tenancy import TenantId
 from jangbu.kernel.types import FieldType
@@ -26,11 +28,13 @@ Versions = Mapping[tuple[TenantId | None, str], DataVersion]
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """The snapshot of each data source's table (None: nothing was ever loaded into it), and the versions that it holds."""
+    """The snapshot of each data source's table (None: nothing was ever loaded into it), and the versions that it holds; what was
+    seen of each that lies outside the lakehouse."""
 
     tenants: tuple[TenantId, ...]
     snapshots: Mapping[str, Snapshot | None]
     versions: Versions
+    outside: Mapping[str, Seen] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -41,6 +45,7 @@ class Pins:
 class Pinning:
     lakehouse: Lakehouse
     ingest: Ingest
+    outside: OutsideTables
 
     def pin(self, sources: Iterable[DataSource], tenants: tuple[TenantId, ...]) -> Pins:
         """Snapshots between two readings of the versions that agree, with no commit under way, so that both tell of the same data.
@@ -48,21 +53,40 @@ class Pinning:
         ahead of what is told.
 
         Raises:
-            Unavailable: loads kept finishing in between.
+            Unavailable: loads kept finishing in between, or what lies outside can't be read now.
+            ConfigurationError: what lies outside may not be read.
         """
-        wanted = {source.name: source for source in sources}
-        before, settled = self._versions(wanted, tenants), None
+        several = list(sources)
+        wanted = {source.name: source for source in several if source.binding.outside is None}
+        found = self._settled(wanted, tenants)
+        seen = {source.name: self.outside.see(source) for source in several if source.binding.outside is not None}
+        versions = {key: seen[source.name].version for source in several if source.name in seen for key in _keys(source, tenants)}
+        return replace(found, versions={**found.versions, **versions}, outside=seen)
+
+    def _settled(self, wanted: Mapping[str, DataSource], tenants: tuple[TenantId, ...]) -> Pins:
+        if not wanted:
+            return Pins(tenants, {}, {})
+        settled: Pins | None = None
         for _ in range(_ATTEMPTS):
+            before = self._versions(wanted, tenants)
             snapshots = {name: self._current(source) for name, source in wanted.items()}
-            after = self._versions(wanted, tenants)
-            settled = Pins(tenants, snapshots, after) if before == after else None
-            if settled is not None and not self.ingest.has_open_intent(tenants, tuple(wanted)):
-                return settled
-            before = after
+            # Asked before the versions: a commit that the snapshots hold is open still, or its version is among those read next.
+            is_open = self.ingest.has_open_intent(tenants, tuple(wanted))
+            if self._versions(wanted, tenants) == before:
+                settled = Pins(tenants, snapshots, before)
+                if not is_open:
+                    break
             sleep(_PAUSE)
         if settled is None:
             raise Unavailable("The data are being changed too fast to be read at one version.")
+        _check_there(settled, wanted)
         return settled
+
+    def has_moved(self, pins: Pins, sources: Iterable[DataSource], *, failed: bool = False) -> bool:
+        """Whether what lies outside isn't, or, where reading it has `failed`, isn't any more, what was pinned."""
+        seen = {source.name: source for source in sources if source.name in pins.outside}
+        moved = [self.outside.has_moved(pins.outside[name], source, failed=failed) for name, source in seen.items()]
+        return any(moved)
 
     def _versions(self, wanted: Mapping[str, DataSource], tenants: tuple[TenantId, ...]) -> Versions:
         found: Versions = self.ingest.versions(tenants, tuple(wanted))
@@ -87,17 +111,19 @@ class Pinning:
             )
         tenants = None if source.separation.kind is SeparationKind.SHARED else pins.tenants
         timed = field is not None and field.name == source.default_time_field
+        found = _time_range(span, field.type) if timed and field is not None and span is not None else None
+        if source.name in pins.outside:
+            return self.outside.files(pins.outside[source.name], source, tenants, found)
         snapshot = pins.snapshots[source.name]
         if snapshot is None:
             return TableFiles(Snapshot(source.binding.table, "", None), (), schema_of(source))
-        found = _time_range(span, field.type) if timed and field is not None and span is not None else None
         files = self.lakehouse.files(snapshot, tenants, found)
         if files.tenant_column not in (None, source.separation.column):
             raise CatalogError(
                 f"{source.name!r} doesn't separate tenants by {files.tenant_column!r}, as its table {source.binding.table!r} does.",
                 value=source.name,
             )
-        return files
+        return as_defined(files, source)
 
     def bounds(self, pins: Pins, source: DataSource, field: TimeField, span: Span | None) -> tuple[int, int] | None:
         """The first and last micros (UTC or wall clock) that the rows may hold on the field, by the files' bounds and the span."""
@@ -107,6 +133,38 @@ class Pinning:
         known = field.name == source.default_time_field and bool(lows) and bool(highs)
         low, high = (min(lows), max(highs)) if known else (None, None)
         return _clipped(low, high, span) if found else None
+
+
+def _check_there(pins: Pins, wanted: Mapping[str, DataSource]) -> None:
+    """What was loaded must be there, or a lost catalog would be taken for no data."""
+    if lost := next((source for _, source in pins.versions if pins.snapshots[source] is None), None):
+        raise lost_table(lost, wanted[lost].binding.table)
+
+
+def _keys(source: DataSource, tenants: tuple[TenantId, ...]) -> tuple[tuple[TenantId | None, str], ...]:
+    """Whose a version is. What lies outside has one for all tenants."""
+    whose: tuple[TenantId | None, ...] = (None,) if source.separation.kind is SeparationKind.SHARED else tenants
+    return tuple((tenant, source.name) for tenant in whose)
+
+
+_MISSING_FIELD: Final = 1_000_000
+"""The field id of the first column that a table lacks; no file has it, so the column is read as null."""
+
+
+def as_defined(files: TableFiles, source: DataSource) -> TableFiles:
+    """The files with the columns that the data source has, though the table, which follows at the next load, doesn't have them yet
+    or has them by an older name or a narrower type."""
+    there = {field.name: field for field in files.schema}
+    wanted = {field.name: field for field in schema_of(source)}
+    if all(name in there and there[name].type == field.type for name, field in wanted.items()):
+        return files
+    ids = dict(zip(files.schema.names, files.ids, strict=True))
+    for at, column in enumerate(source.columns.values()):
+        before = column.renamed_from if column.renamed_from in there and column.name not in there else column.name
+        ids[column.name] = ids.get(before, _MISSING_FIELD + at)
+    tenant = [there[name] for name in (files.tenant_column,) if name is not None and name not in wanted]
+    fields = [*wanted.values(), *tenant]
+    return replace(files, schema=pa.schema(fields), ids=tuple(ids[field.name] for field in fields), evolved=True)
 
 
 def schema_of(source: DataSource) -> pa.Schema:

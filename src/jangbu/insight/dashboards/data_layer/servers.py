@@ -13,8 +13,9 @@ from jangbu.insight.dashboards.data_layer.arrow import conformed
 from jangbu.insight.dashboards.data_layer.pins import Pinning, Pins
 from jangbu.insight.dashboards.query_layer.compiler import CompiledLeg, ScanNeed, compile_leg
 from jangbu.insight.dashboards.query_layer.leg import Leg
-from jangbu.kernel.errors import unknown_name
+from jangbu.kernel.errors import Unsupported, unknown_name
 from jangbu.platform.engines.ports import CancelToken, Engine, Scan, Statement
+from jangbu.platform.lakehouse.ports import TableFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,14 @@ class Servers:
         name = source.binding.engine or self.default
         if name not in self.engines:
             raise unknown_name("engine", name, self.engines)
-        return self.engines[name]
+        engine = self.engines[name]
+        if not engine.capabilities.answers:
+            hint = "Name another one in JANGBU_ENGINE, or in the data source's `binding`."
+            raise Unsupported(f"The engine {name!r} does upkeep and backfills; it answers no questions.", value=name, hint=hint)
+        if source.binding.outside is not None and not engine.capabilities.foreign:
+            hint = "Bind it to an engine that can, such as duckdb."
+            raise Unsupported(f"{name!r} can't read {source.name!r} where others write it.", value=name, hint=hint)
+        return engine
 
     def compile(self, leg: Leg) -> tuple[CompiledLeg, Engine]:
         engine = self.engine_of(leg.data_source)
@@ -61,6 +69,18 @@ class Servers:
         table = conformed(engine.run(statement, timeout=self.timeout, cancel=cancel), schema)
         report = LegReport(leg.data_source.name, engine.name, table.num_rows, (perf_counter() - start) * 1000, purpose=purpose)
         return table, report
+
+
+def reading(files: TableFiles, engine: Engine) -> str:
+    """How the engine reads the files of a scan, and why."""
+    if not files.files:
+        return "nothing: no file may hold such rows"
+    if not engine.capabilities.files:
+        return "the table at its pinned snapshot, by the catalog"
+    if files.deleted is None:
+        return "Parquet files as they lie: no rows of them are deleted"
+    gone, all_, by = len(files.deleted.files), len(files.files), files.deleted.by
+    return f"Parquet files, {gone} of {all_} without the rows that other engines deleted in them (delete files: {by})"
 
 
 def _reads_itself(leg: Leg) -> bool:

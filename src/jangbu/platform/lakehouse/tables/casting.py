@@ -31,21 +31,30 @@ _TAKES: Mapping[FieldType, Callable[[pa.DataType], bool]] = {
 
 
 def cast_rows(rows: pa.Table, layout: Layout, table: str) -> pa.Table:
-    """`rows` with the table's columns, in their order, of their types.
+    """`rows` with the table's columns, in their order, of their types; those that the rows lack are null.
 
     Raises:
-        LoadError: columns are missing, unknown, of another type, hold a value that doesn't fit, or a row has no tenant.
+        LoadError: columns are unknown, of another type, hold a value that doesn't fit, or a row has no tenant.
     """
     _check_names(rows.schema, layout, table)
-    columns = [_cast(rows.column(column.name), column, table) for column in layout.columns]
+    there = set(rows.schema.names)
+    columns = [
+        _cast(rows.column(column.name), column, table) if column.name in there else nulls(rows.num_rows, arrow_type(column))
+        for column in layout.columns
+    ]
     if layout.tenant is not None:
         _check_tenants(columns[[column.name for column in layout.columns].index(layout.tenant)], layout.tenant, table)
     return pa.table(columns, schema=layout.arrow)
 
 
+def nulls(count: int, type_: pa.DataType) -> "pa.ChunkedArray[Any]":
+    """A column without values."""
+    return pa.chunked_array([pa.nulls(count).cast(type_)])
+
+
 def _check_names(schema: pa.Schema, layout: Layout, table: str) -> None:
     known = [column.name for column in layout.columns]
-    missing = [name for name in known if name not in schema.names]
+    missing = [layout.tenant] if layout.tenant is not None and layout.tenant not in schema.names else []
     unknown = [name for name in schema.names if name not in known]
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     said = [

@@ -50,6 +50,7 @@ def _options(rows: pa.Table, layout: Layout, properties: Properties) -> dict[str
     return {
         "compression": properties.get(TableProperties.PARQUET_COMPRESSION, TableProperties.PARQUET_COMPRESSION_DEFAULT),
         "store_decimal_as_integer": True,
+        "write_page_checksum": True,
         "use_dictionary": dictionaries,
         "column_encoding": dict.fromkeys(differences, "DELTA_BINARY_PACKED"),
     }

@@ -1,7 +1,10 @@
 """Rows into data files: sorted by (tenant, time) within each partition, with statistics, not yet committed."""
 
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -12,17 +15,21 @@ import pyarrow as pa
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionFieldValue, PartitionKey
 from pyiceberg.table import Table
-from pyiceberg.transforms import MonthTransform
+from pyiceberg.transforms import BucketTransform, MonthTransform
 from pyiceberg.typedef import Record
-from pyiceberg.utils.concurrent import ExecutorFactory
 
+from jangbu.kernel.errors import Unsupported
+from jangbu.kernel.storage import is_not_there
 from jangbu.kernel.types import FieldType
 from jangbu.platform.lakehouse.tables.casting import cast_rows
 from jangbu.platform.lakehouse.tables.layout import DAY, Layout, bucket_of, layout_of
 from jangbu.platform.lakehouse.tables.parquet import write_file
+from jangbu.platform.lakehouse.tables.pool import for_each
 
 CHUNK_ROWS, CHUNK_BYTES = 2_000_000, 512_000_000
 """What is sorted at once; it bounds the memory of a load and a file's size."""
+
+_TRANSFORMS = (MonthTransform, BucketTransform)
 
 NO_TIME = np.iinfo(np.int64).max
 """The micros, and the month, of a row without a time; it sorts last."""
@@ -88,13 +95,19 @@ class FileWriter:
 
     def _write_chunk(self, chunk: pa.Table) -> int:
         rows = cast_rows(chunk, self.layout, self._table.name()[-1])
-        self.files.extend(ExecutorFactory.get_or_create().map(self.write_part, parts(rows, self.layout)))
+        self.files.extend(for_each(parts(rows, self.layout), self.write_part))
         return rows.num_rows
 
     def _key(self, part: Part) -> PartitionKey | None:
         spec = self._table.spec()
         if spec.is_unpartitioned():
             return None
+        if strange := [str(field.transform) for field in spec.fields if not isinstance(field.transform, _TRANSFORMS)]:
+            raise Unsupported(
+                f"Others have partitioned the table {self.layout.table!r} by {', '.join(strange)}, which isn't written here.",
+                value=strange[0],
+                hint="Set its partitions back to the month of its time and 16 buckets of its tenant.",
+            )
         month = None if part.month == NO_TIME else part.month
         values = [
             PartitionFieldValue(field, month if isinstance(field.transform, MonthTransform) else part.bucket)
@@ -108,18 +121,21 @@ def remove_files(table: Table, paths: Iterable[str]) -> None:
     for path in paths:
         try:
             table.io.delete(path)
-        except FileNotFoundError:
-            continue
+        except OSError as error:
+            if not is_not_there(error):
+                raise
 
 
 def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """The batches in tables of at most about `CHUNK_ROWS` rows or `CHUNK_BYTES` bytes."""
     held: list[pa.RecordBatch] = []
+    rows = size = 0
     for batch in _small(batches):
-        if held and (sum(b.num_rows for b in held) + batch.num_rows > CHUNK_ROWS or sum(b.nbytes for b in held) > CHUNK_BYTES):
+        if held and (rows + batch.num_rows > CHUNK_ROWS or size > CHUNK_BYTES):
             yield pa.Table.from_batches(held)
-            held = []
+            held, rows, size = [], 0, 0
         held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
     if held:
         yield pa.Table.from_batches(held)
 
@@ -132,13 +148,14 @@ def _small(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def parts(rows: pa.Table, layout: Layout) -> Iterator[Part]:
     """The rows by partition, each part sorted by (tenant by code point, time; rows without a time last)."""
+    if not rows.num_rows:
+        return
     micros = time_micros(rows.column(layout.time)) if layout.time else np.zeros(rows.num_rows, np.int64)
     months = _months(micros) if layout.time else micros
     ranks, buckets = _tenants(rows, layout)
-    keys = (micros, ranks, buckets, months)
-    if not _in_order(keys):
-        order = np.lexsort(keys)
-        rows = rows.take(order)
+    order = _order(micros, ranks, buckets, months)
+    if order is not None:
+        rows = _taken(rows, order)
         months, buckets = months[order], buckets[order]
     changes = np.flatnonzero((months[1:] != months[:-1]) | (buckets[1:] != buckets[:-1])) + 1
     for start, end in pairwise([0, *changes.tolist(), rows.num_rows]):
@@ -178,6 +195,32 @@ def _tenants(rows: pa.Table, layout: Layout) -> tuple[Ints, Ints]:
     rank = {name: at for at, name in enumerate(sorted(names))}
     bucket = bucket_of(layout.buckets)
     return np.array([rank[name] for name in names], np.int64)[codes], np.array([bucket(name) for name in names], np.int64)[codes]
+
+
+def _order(micros: Ints, ranks: Ints, buckets: Ints, months: Ints) -> Ints | None:
+    """The order by month, bucket, tenant and time; None where the rows are in it. Rows that are by tenant and time already, as
+    those of many tenants one after the other, need only be dealt out to their partitions, which are few."""
+    if _in_order((micros, ranks, buckets, months)):
+        return None
+    if not _in_order((micros, ranks)):
+        return np.lexsort((micros, ranks, buckets, months))
+    known, places = np.unique(months, return_inverse=True)
+    partitions = places * (buckets.max(initial=0) + 1) + buckets
+    narrow = np.uint16 if len(known) * (buckets.max(initial=0) + 1) < 1 << 16 else np.int64
+    return np.argsort(partitions.astype(narrow), kind="stable")
+
+
+def _taken(rows: pa.Table, order: Ints) -> pa.Table:
+    """The rows in that order; one column after the other would leave cores idle."""
+    places = pa.array(order)
+    columns = _takers().map(lambda column: column.combine_chunks().take(places), rows.columns)
+    return pa.table(list(columns), schema=rows.schema)
+
+
+@cache
+def _takers() -> ThreadPoolExecutor:
+    """Threads of their own: those that write files wait for these."""
+    return ThreadPoolExecutor(max(os.cpu_count() or 1, 2), thread_name_prefix="jangbu-take")
 
 
 def _in_order(keys: tuple[Ints, ...]) -> bool:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from jangbu.platform.database import types
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -22,11 +24,11 @@ def upgrade() -> None:
 def _outbox() -> None:
     op.create_table(
         "outbox",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("schema_version", sa.Integer, nullable=False),
+        sa.Column("id", types.WHOLE, nullable=False),
+        sa.Column("name", types.Words, nullable=False),
+        sa.Column("schema_version", types.WHOLE, nullable=False),
         sa.Column("payload", sa.JSON, nullable=False),
-        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("created_at", types.UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
         sqlite_autoincrement=True,
     )
@@ -35,12 +37,12 @@ def _outbox() -> None:
 def _tenants() -> None:
     op.create_table(
         "tenants",
-        sa.Column("id", sa.Text, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("zone", sa.Text, nullable=False),
-        sa.Column("currency", sa.Text, nullable=False),
-        sa.Column("pinned_now", sa.DateTime),
-        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("id", types.Key, nullable=False),
+        sa.Column("name", types.Words, nullable=False),
+        sa.Column("zone", types.Words, nullable=False),
+        sa.Column("currency", types.Words, nullable=False),
+        sa.Column("pinned_now", types.UtcDateTime),
+        sa.Column("created_at", types.UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_tenants"),
     )
 
@@ -48,22 +50,22 @@ def _tenants() -> None:
 def _api_keys() -> None:
     op.create_table(
         "api_keys",
-        sa.Column("id", sa.Text, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("prefix", sa.Text, nullable=False),
-        sa.Column("secret_hash", sa.Text, nullable=False),
+        sa.Column("id", types.Key, nullable=False),
+        sa.Column("name", types.Words, nullable=False),
+        sa.Column("prefix", types.Words, nullable=False),
+        sa.Column("secret_hash", types.Key, nullable=False),
         sa.Column("roles", sa.JSON, nullable=False),
-        sa.Column("created_at", sa.DateTime, nullable=False),
-        sa.Column("revoked_at", sa.DateTime),
+        sa.Column("created_at", types.UtcDateTime, nullable=False),
+        sa.Column("revoked_at", types.UtcDateTime),
         sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
         sa.UniqueConstraint("secret_hash", name="uq_api_keys_secret_hash"),
     )
     op.create_index("ix_api_keys_created_at", "api_keys", ["created_at"])
     op.create_table(
         "api_key_tenants",
-        sa.Column("api_key", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("api_key", types.Key, nullable=False),
+        sa.Column("tenant", types.Key, nullable=False),
+        sa.Column("position", types.WHOLE, nullable=False),
         sa.PrimaryKeyConstraint("api_key", "tenant", name="pk_api_key_tenants"),
         sa.ForeignKeyConstraint(["api_key"], ["api_keys.id"], name="fk_api_key_tenants_api_key_api_keys"),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name="fk_api_key_tenants_tenant_tenants"),
@@ -73,20 +75,20 @@ def _api_keys() -> None:
 def _load_intents() -> None:
     op.create_table(
         "load_intents",
-        sa.Column("data_source", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("attempt", sa.Text, nullable=False),
-        sa.Column("run", sa.Text, nullable=False),
-        sa.Column("lakehouse_table", sa.Text, nullable=False),
-        sa.Column("mode", sa.Text, nullable=False),
-        sa.Column("span_start", sa.Text),
-        sa.Column("span_end", sa.Text),
-        sa.Column("content", sa.Text, nullable=False),
-        sa.Column("rows", sa.Integer, nullable=False),
-        sa.Column("as_of", sa.DateTime, nullable=False),
-        sa.Column("owner", sa.Text, nullable=False),
-        sa.Column("lease_ends_at", sa.DateTime, nullable=False),
-        sa.Column("started_at", sa.DateTime, nullable=False),
+        sa.Column("data_source", types.Key, nullable=False),
+        sa.Column("tenant", types.Key, nullable=False),
+        sa.Column("attempt", types.Key, nullable=False),
+        sa.Column("run", types.Key, nullable=False),
+        sa.Column("lakehouse_table", types.Words, nullable=False),
+        sa.Column("mode", types.Words, nullable=False),
+        sa.Column("span_start", types.Words),
+        sa.Column("span_end", types.Words),
+        sa.Column("content", types.Words, nullable=False),
+        sa.Column("rows", types.WHOLE, nullable=False),
+        sa.Column("as_of", types.UtcDateTime, nullable=False),
+        sa.Column("owner", types.Words, nullable=False),
+        sa.Column("lease_ends_at", types.UtcDateTime, nullable=False),
+        sa.Column("started_at", types.UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("data_source", "tenant", name="pk_load_intents"),
     )
     op.create_index("ix_load_intents_attempt", "load_intents", ["attempt"])
@@ -95,19 +97,19 @@ def _load_intents() -> None:
 def _loads() -> None:
     op.create_table(
         "loads",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("data_source", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("run", sa.Text, nullable=False),
-        sa.Column("mode", sa.Text, nullable=False),
-        sa.Column("span_start", sa.Text),
-        sa.Column("span_end", sa.Text),
-        sa.Column("content", sa.Text, nullable=False),
-        sa.Column("rows", sa.Integer, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("as_of", sa.DateTime, nullable=False),
-        sa.Column("started_at", sa.DateTime, nullable=False),
-        sa.Column("completed_at", sa.DateTime, nullable=False),
+        sa.Column("id", types.WHOLE, nullable=False),
+        sa.Column("data_source", types.Key, nullable=False),
+        sa.Column("tenant", types.Key, nullable=False),
+        sa.Column("run", types.Key, nullable=False),
+        sa.Column("mode", types.Words, nullable=False),
+        sa.Column("span_start", types.Words),
+        sa.Column("span_end", types.Words),
+        sa.Column("content", types.Words, nullable=False),
+        sa.Column("rows", types.WHOLE, nullable=False),
+        sa.Column("version", types.WHOLE, nullable=False),
+        sa.Column("as_of", types.UtcDateTime, nullable=False),
+        sa.Column("started_at", types.UtcDateTime, nullable=False),
+        sa.Column("completed_at", types.UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_loads"),
         sqlite_autoincrement=True,
     )
@@ -118,10 +120,10 @@ def _loads() -> None:
 def _data_versions() -> None:
     op.create_table(
         "data_versions",
-        sa.Column("data_source", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("as_of", sa.DateTime, nullable=False),
+        sa.Column("data_source", types.Key, nullable=False),
+        sa.Column("tenant", types.Key, nullable=False),
+        sa.Column("version", types.WHOLE, nullable=False),
+        sa.Column("as_of", types.UtcDateTime, nullable=False),
         sa.PrimaryKeyConstraint("data_source", "tenant", name="pk_data_versions"),
     )
 
@@ -129,10 +131,10 @@ def _data_versions() -> None:
 def _spool() -> None:
     op.create_table(
         "spool",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("data_source", sa.Text, nullable=False),
+        sa.Column("id", types.WHOLE, nullable=False),
+        sa.Column("data_source", types.Key, nullable=False),
         sa.Column("payload", sa.JSON, nullable=False),
-        sa.Column("attempt", sa.Text),
+        sa.Column("attempt", types.Key),
         sa.PrimaryKeyConstraint("id", name="pk_spool"),
         sqlite_autoincrement=True,
     )

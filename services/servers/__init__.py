@@ -1,0 +1,1 @@
+"""The servers: each module here has one as its `SERVICE`."""

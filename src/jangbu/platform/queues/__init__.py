@@ -1,0 +1,1 @@
+"""Durable queues, and what moves messages: the relay, the bus, the worker, the scheduler."""
