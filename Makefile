@@ -14,6 +14,8 @@ TOOLS := build/tools
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 PYTEST := $(BIN)/pytest
 .DEFAULT_GOAL := help
+# A registry may be away for a moment.
+export UV_HTTP_RETRIES ?= 8
 
 .PHONY: help demo demo-distributed serve test test-fast lint format types contracts bench soak faults docs services services-fetch services-install clean
 

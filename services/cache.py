@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,17 @@ ROOT = Path(__file__).parents[1]
 MAVEN_DEPENDENCY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 FETCH_WITHIN = 1500
 """Seconds for one call of a registry's client."""
+TRIES = 3
+PAUSE = 10.0
+"""Seconds before a registry that failed is asked again."""
 
 
 class Unavailable(Exception):
     """A server can't be had on this machine; says what is missing and how to get it."""
+
+
+class RegistryFailed(Unavailable):
+    """A registry's client ended with an error, which may be of the moment."""
 
 
 def default_folder() -> Path:
@@ -153,11 +161,18 @@ class Cache:
     @staticmethod
     def _fill(target: Path, fetch: Callable[[Path], None]) -> None:
         partial = target.with_name(f"{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
         before = os.umask(0o022)
         try:
-            partial.mkdir()
-            fetch(partial)
+            for left in reversed(range(TRIES)):
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                try:
+                    fetch(partial)
+                    break
+                except RegistryFailed:
+                    if not left:
+                        raise
+                    time.sleep(PAUSE)
             partial.rename(target)
         finally:
             os.umask(before)
@@ -196,7 +211,7 @@ def _java_version(home: Path) -> int:
 
 
 def run(command: list[str], *, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    """What the command prints. Raises Unavailable with the end of what it said when it fails or takes too long."""
+    """What the command prints. Raises RegistryFailed with the end of what it said, and Unavailable when it takes too long."""
     try:
         done = subprocess.run(
             command,
@@ -212,7 +227,7 @@ def run(command: list[str], *, cwd: Path | None = None, environment: dict[str, s
         raise Unavailable(f"`{' '.join(command[:2])} …` took more than {FETCH_WITHIN} s.") from error
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise Unavailable(f"could not be fetched: `{' '.join(command)}` ended with {done.returncode}:\n{said}")
+        raise RegistryFailed(f"could not be fetched: `{' '.join(command)}` ended with {done.returncode}:\n{said}")
     return done.stdout
 
 

@@ -19,9 +19,15 @@ if [ -n "$missing" ]; then
         trap 'rm -f "$policy"' EXIT
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
+    # A mirror may be away for a moment: each file is asked for again, and then the whole.
+    tries=3
     # shellcheck disable=SC2086 # several names
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    until apt-get update -qq -o Acquire::Retries=3 &&
+        apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends $missing >/dev/null; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || { echo "Debian's packages could not be had:$missing" >&2; exit 1; }
+        sleep 20
+    done
     if [ -d /run/systemd/system ]; then
         systemctl disable --quiet prometheus prometheus-alertmanager prometheus-node-exporter 2>/dev/null || true
     fi

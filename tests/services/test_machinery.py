@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import valkey
 from services import registry
-from services.cache import Cache, Unavailable, default_folder, locked
+from services.cache import Cache, RegistryFailed, Unavailable, default_folder, locked
 from services.plugin import GetService
 from services.processes import Identity
 from services.run import Run, free_ports
@@ -312,6 +312,25 @@ def test_a_fetch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "kind" / "key").exists()
     whole = cache.fetched("kind", "key", lambda target: (target / "first").mkdir())
     assert cache.fetched("kind", "key", half) == whole
+
+
+def test_a_registry_that_fails_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.cache.PAUSE", 0.0)
+    asked = 0
+
+    def fetch(target: Path) -> None:
+        nonlocal asked
+        (target / "first").mkdir()
+        asked += 1
+        if asked < 3:
+            raise RegistryFailed("could not be fetched: `mvn` ended with 1.")
+
+    assert [each.name for each in Cache(tmp_path).fetched("kind", "key", fetch).iterdir()] == ["first"]
+    asked = -9
+    with pytest.raises(RegistryFailed, match="could not be fetched"):
+        Cache(tmp_path).fetched("kind", "other", fetch)
+    assert asked == -6
+    assert sorted(each.name for each in (tmp_path / "kind").iterdir()) == ["key", "key.lock", "other.lock"]
 
 
 def test_a_lock_is_one_processs_at_a_time_and_ends_with_it(tmp_path: Path) -> None:
