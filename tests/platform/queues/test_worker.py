@@ -59,14 +59,32 @@ def test_as_many_at_once_as_there_are_threads(place: Place, start: Start) -> Non
         with lock:
             inside[0] -= 1
 
-    start(does("close", handle), threads=3)
-    place.send(*(CloseShop(str(number)) for number in range(7)))
+    start(hears("one", handle), threads=3)
+    place.emit(*(ShopOpened(str(number)) for number in range(7)))
     until(lambda: inside[0] == 3)
     sleep(0.1)
-    held = place.queues.depths()["commands"].held
+    held = place.queues.depths()["deliveries"].held
     go_on.set()
     until(place.is_empty)
     assert (held, most[0]) == (3, 3)
+
+
+def test_commands_that_take_long_leave_a_thread_to_events(place: Place, start: Start) -> None:
+    closing, heard, go_on = [0], Event(), Event()
+
+    def close(*_: Any) -> None:
+        closing[0] += 1
+        assert go_on.wait(10)
+
+    start(does("close", close), hears("one", lambda *_: heard.set()), threads=3)
+    place.send(*(CloseShop(str(number)) for number in range(5)))
+    until(lambda: closing[0] == 2)
+    place.emit(ShopOpened("a"))
+    assert heard.wait(10)
+    assert place.queues.depths()["commands"].held == 2
+    go_on.set()
+    until(place.is_empty)
+    assert closing[0] == 5
 
 
 def test_no_queue_starves_another(place: Place, start: Start) -> None:

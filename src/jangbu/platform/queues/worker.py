@@ -12,7 +12,7 @@ import structlog
 
 from jangbu.kernel.errors import JangbuError
 from jangbu.platform.queues.bus import Bus
-from jangbu.platform.queues.envelope import NAMES
+from jangbu.platform.queues.envelope import COMMANDS, NAMES
 from jangbu.platform.queues.ports import Queues, Received
 from jangbu.platform.queues.relay import Relay
 
@@ -24,9 +24,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Worker:
-    """At most `threads` messages at once, each held for as long as its handler runs, by leases of `lease` that are renewed. Idle,
-    it looks for new ones every `pause` seconds, and ever less often up to what the queues ask for. What it has itself put on a
-    queue is looked for at once. It is started and stopped once."""
+    """At most `threads` messages at once, each held for as long as its handler runs, by leases of `lease` that are renewed. One
+    thread of several is left to events: commands may take minutes each. Idle, it looks for new ones every `pause` seconds, and
+    ever less often up to what the queues ask for. What it has itself put on a queue is looked for at once. It is started and
+    stopped once."""
 
     def __init__(
         self, bus: Bus, queues: Queues, relay: Relay, *, threads: int, lease: timedelta = timedelta(seconds=30), pause: float = 0.25
@@ -100,9 +101,11 @@ class Worker:
         """Receive as many messages as there are threads without one; how many."""
         taken = 0
         for name in tuple(self._order):
-            free = self._count - len(self._held)
-            if free <= 0 or self._stopping.is_set():
+            if self._stopping.is_set():
                 break
+            free = self._free(name)
+            if free <= 0:
+                continue
             found = self._queues.receive(name, lease=self._lease, limit=free)
             for message in found:
                 with self._lock:
@@ -114,6 +117,13 @@ class Worker:
                 self._order.append(name)
             taken += len(found)
         return taken
+
+    def _free(self, name: str) -> int:
+        """The threads that may take a message of this queue."""
+        free = self._count - len(self._held)
+        if name != COMMANDS or self._count == 1:
+            return free
+        return min(free, self._count - 1 - sum(message.queue == COMMANDS for message in self._holding()))
 
     # Handling
 
