@@ -144,20 +144,27 @@ class Servers:
 
 @contextmanager
 def servers(
-    folder: Path, s3: Running, postgres: Running, sqs: Running | None = None, mariadb: Running | None = None
+    folder: Path,
+    s3: Running,
+    postgres: Running,
+    sqs: Running | None = None,
+    mariadb: Running | None = None,
+    rest: Running | None = None,
 ) -> Iterator[Servers]:
-    """Empty places on real servers, gone afterwards."""
+    """Empty places on real servers, gone afterwards. The catalog is in `postgres` where there is no `rest`."""
     database = own_mariadb(mariadb) if mariadb is not None else own_postgres(postgres)
     with ExitStack() as stack:
         said: dict[str, Any] = {
             "database": stack.enter_context(database),
-            "lake_catalog": stack.enter_context(own_database(postgres)),
+            "lake_catalog": stack.enter_context(own_database(postgres)) if rest is None else rest["url"],
             "warehouse": f"s3://{stack.enter_context(bucket_of(s3))}/lake",
             "s3_endpoint": s3["url"],
             "s3_region": s3["region"],
             "s3_access_key": s3["access_key"],
             "s3_secret_key": s3["secret_key"],
         }
+        if rest is not None:
+            said |= {"lake_catalog_credential": rest["credential"]}
         if sqs is not None:
             said |= {"queues": "sqs", "sqs_prefix": f"{uuid4().hex[:12]}-", "sqs_endpoint": sqs["url"], "sqs_region": sqs["region"]}
             said |= {"sqs_access_key": sqs["access_key"], "sqs_secret_key": sqs["secret_key"]}

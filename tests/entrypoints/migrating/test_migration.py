@@ -167,11 +167,17 @@ def test_a_load_that_goes_on_is_waited_for(store: Path, target: Servers) -> None
             migration.run()
 
 
-@pytest.mark.services("mariadb")
-def test_to_mariadb(store: Path, service: GetService, tmp_path: Path) -> None:
-    with servers(tmp_path / "maria", service("s3"), service("postgres"), mariadb=service("mariadb")) as target:
-        carried(store, target)
+@pytest.mark.services("mariadb", "iceberg_rest")
+def test_to_mariadb_and_a_catalog_behind_rest(store: Path, service: GetService, tmp_path: Path) -> None:
+    behind = {"mariadb": service("mariadb"), "rest": service("iceberg_rest")}
+    with servers(tmp_path / "maria", service("s3"), service("postgres"), **behind) as target:
+        done = command("--to", str(target.file), store=store)
+        assert done.returncode == 0, done.stderr
+        assert "# lake_catalog_credential: as in the target's settings" in done.stdout
+        assert target.said["lake_catalog_credential"].rpartition(":")[2] not in done.stdout + done.stderr
         settings = target.settings(store)
+        assert snapshots(settings) == snapshots(settings_of(store))
+        assert answers(settings) == answers(settings_of(store))
         with Application(settings) as there, Application(settings_of(store)) as here:
             for table in copying.tables():
                 assert copying.summed(there.database, table) == copying.summed(here.database, table)

@@ -13,9 +13,10 @@ from jangbu.entrypoints.settings import SECRETS, Settings, load, placed, variabl
 from jangbu.kernel.errors import ConfigurationError, Unsupported
 
 _TOLD: Final = (
-    "database", "warehouse", "lake_catalog", "s3_endpoint", "s3_region", "s3_path_style", "s3_access_key", "queues", "sqs_prefix",
-    "sqs_region", "sqs_endpoint", "folder",
+    "database", "warehouse", "lake_catalog", "lake_catalog_warehouse", "lake_catalog_scope", "lake_catalog_token_address",
+    "s3_endpoint", "s3_region", "s3_path_style", "s3_access_key", "queues", "sqs_prefix", "sqs_region", "sqs_endpoint", "folder",
 )  # fmt: skip
+_UNTOLD: Final = ("lake_catalog_token", "lake_catalog_credential", "s3_secret_key", "sqs_access_key", "sqs_secret_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def lines(places: Places) -> list[str]:
     changed = {name: getattr(places.target, name) for name in _TOLD if getattr(places.target, name) != getattr(places.source, name)}
     return [f"{name} = {_shown(name, value)}" for name, value in changed.items() if value is not None] + [
         f"# {name}: as in the target's settings ({variables(name)[0]})"
-        for name in ("s3_secret_key", "sqs_access_key", "sqs_secret_key")
+        for name in _UNTOLD
         if getattr(places.target, name) is not None
     ]
 
@@ -105,7 +106,9 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _catalog(settings: Settings) -> str:
-    return _warehouse(settings) if settings.lake_catalog is None else without_password(settings.lake_catalog.get_secret_value())
+    if settings.lake_catalog is None:
+        return _warehouse(settings)
+    return f"{without_password(settings.lake_catalog.get_secret_value())} {settings.lake_catalog_warehouse or ''}".rstrip()
 
 
 def _queues(settings: Settings) -> str:
