@@ -5,7 +5,7 @@ PORT ?= 8000
 ONLY ?=
 RUNS ?= 5000
 SECONDS ?= 300
-WORKERS ?= 2
+WORKERS ?= 3
 UP ?=
 DOWN ?=
 VENV := .venv
@@ -27,9 +27,11 @@ $(TOOLS)/bin/uv:
 	@$(PYTHON) -m venv $(TOOLS)
 	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
 
+# Compiled ahead: the tests start hundreds of processes, which may not be allowed to keep what they compile.
 build/.installed: pyproject.toml uv.lock | $(UV)
 	@mkdir -p build
-	@VIRTUAL_ENV= $(UV) sync --quiet --locked --python $(PYTHON)
+	@VIRTUAL_ENV= $(UV) sync --quiet --locked --compile-bytecode --python $(PYTHON)
+	@$(BIN)/python -m compileall -q src services tests
 	@touch $@
 
 build/.installed-demo: pyproject.toml uv.lock | $(UV)
@@ -49,12 +51,12 @@ demo-distributed: build/.installed-distributed ## the same at scale: 2 APIs, 2 w
 	@exec $(BIN)/python -m services demo --port $(PORT)
 
 # A file's tests run in one worker and share what is slow to make. (Groups of files would do, but pytest-xdist 3.8 no longer sees
-# its own groups with pytest 9.2: pytest-dev/pytest-xdist#1386.)
+# its own groups with pytest 9.2: pytest-dev/pytest-xdist#1386.) Three, as they wait for servers and processes half of the time.
 test: build/.installed ## everything that can run on this machine
-	@$(PYTEST) -n $(WORKERS) --dist loadfile
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: build/.installed ## the inner loop: without what takes seconds
-	@$(PYTEST) -n $(WORKERS) --dist loadfile -m 'not slow and not real and not services'
+	@$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not slow and not real and not services'
 
 lint: build/.installed ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet src tests bench docs services

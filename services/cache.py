@@ -71,7 +71,7 @@ class Cache:
         def install(target: Path) -> None:
             wanted = target.with_suffix(".txt")
             wanted.write_text(lines)
-            options = ["--quiet", "--require-hashes", "--python", sys.executable, "--link-mode", "copy"]
+            options = ["--quiet", "--require-hashes", "--python", sys.executable, "--link-mode", "copy", "--compile-bytecode"]
             run([uv, "pip", "install", *options, "--target", str(target), "-r", str(wanted)])
             wanted.unlink()
 

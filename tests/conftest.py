@@ -8,6 +8,14 @@ import pytest
 pytest_plugins = ["services.plugin"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, so that no worker ends long after the others; of those the ones without servers, which are being fetched
+    meanwhile on a new machine."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    served = {item.path for item in items if item.get_closest_marker("services")}
+    items.sort(key=lambda item: (item.path not in slow, item.path in served))
+
+
 @pytest.fixture
 def adapter(request: pytest.FixtureRequest) -> str:
     """The database's; modules that run on all of them mark `parametrize("adapter", ADAPTERS, indirect=True)`."""

@@ -1,15 +1,13 @@
 """Kill -9 at every step of every kind of load: the table is as before or complete, and done again nothing is doubled."""
 
-from pathlib import Path
-
 import pytest
-from faults.killing import forge, spread
+from faults.killing import Forge, spread
 from faults.scenarios import SCENARIOS, SHOP, TWIN
 
 pytestmark = pytest.mark.slow
 
 LOADS = [name for name, scenario in SCENARIOS.items() if scenario.changes_versions]
-MOST = 14
+MOST = 10
 """Kills of one kind of load; `make soak` has no such bound."""
 
 
@@ -22,10 +20,8 @@ def test_two_of_the_tenants_share_their_files() -> None:
 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("scenario", LOADS)
-def test_a_killed_load_is_whole_or_not_there(scenario: str, tmp_path: Path) -> None:
-    with forge(tmp_path) as killing:
-        points = spread(killing.points(scenario), MOST, seed=7)
-        outcomes = [killing.kill(scenario, at=point) for point in points]
+def test_a_killed_load_is_whole_or_not_there(scenario: str, made: Forge) -> None:
+    outcomes = [made.kill(scenario, at=point) for point in spread(made.points(scenario), MOST)]
     possible = {"after"} if scenario == "recover_what_happened" else {"before", "after"}
     assert set(outcomes) == possible, "some kills come before the commit, some after it"
     assert outcomes == sorted(outcomes, reverse=True), "and never the other way round"

@@ -117,7 +117,7 @@ PAIRS: dict[str, tuple[Order, Order]] = {
     "two who expire": (UPKEEP["expire"], UPKEEP["expire"]),
     "two who compact": (UPKEEP["compact"], UPKEEP["compact"]),
 }
-MOST = 5
+MOST = 4
 """Points that one stands still at, of a pair."""
 
 
