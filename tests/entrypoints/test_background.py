@@ -14,6 +14,7 @@ from jangbu.entrypoints.bootstrap import Application
 from jangbu.entrypoints.settings import Settings
 from jangbu.insight.ingest.commands import FlushSpool, RecoverLoads
 from jangbu.insight.ingest.events import TenantDataUpdated
+from jangbu.kernel.errors import Unavailable
 from jangbu.kernel.handlers import Handler, Job
 from jangbu.kernel.tenancy import TenantId
 from jangbu.platform.queues.bus import Handlers
@@ -36,9 +37,9 @@ def handlers(open_: Callable[..., Any], **more: Any) -> Handlers:
 def make(tmp_path: Path) -> Iterator[Callable[..., Application]]:
     made: list[Application] = []
 
-    def make_(**given: Any) -> Application:
+    def make_(kind: type[Application] = Application, **given: Any) -> Application:
         settings = Settings(folder=tmp_path / "data", shutdown_seconds=given.pop("shutdown_seconds", 5))
-        made.append(Application(settings, dashboards="not needed", **given))
+        made.append(kind(settings, dashboards="not needed", **given))
         made[-1].open()
         return made[-1]
 
@@ -58,6 +59,38 @@ def test_a_worker_does_what_is_sent_and_a_scheduler_sends(make: Callable[..., Ap
     application = make(handlers=handlers(lambda *_: done.append(1), jobs=(job,)))
     Background(application, worker=True, scheduler=True).start()
     until(lambda: len(done) >= 2)
+
+
+def test_a_worker_whose_servers_are_away_at_its_start_begins_when_they_are_back(
+    make: Callable[..., Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jangbu.entrypoints.background._AGAIN", 0.05)
+    tries: list[int] = []
+
+    class Late(Application):
+        def start(self) -> None:
+            tries.append(1)
+            if len(tries) < 3:
+                raise Unavailable("The catalog can't be reached.") if len(tries) == 1 else RuntimeError("It is odd.")
+            super().start()
+
+    done: list[int] = []
+    application = make(Late, handlers=handlers(lambda *_: done.append(1)))
+    Background(application, worker=True, scheduler=False).start()
+    send(application, RecoverLoads())
+    until(lambda: len(done) == 1)
+    assert len(tries) == 3
+
+
+def test_a_worker_that_cant_begin_stops(make: Callable[..., Application]) -> None:
+    class Never(Application):
+        def start(self) -> None:
+            raise Unavailable("The catalog can't be reached.")
+
+    background = Background(make(Never, handlers=handlers(lambda *_: None)), worker=True, scheduler=True)
+    background.start()
+    sleep(0.1)
+    background.stop()
 
 
 def test_a_worker_alone_sends_nothing_by_itself(make: Callable[..., Application]) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _TICK: Final = 1.0
 """Seconds between the scheduler's looks at the clock."""
+_AGAIN: Final = 5.0
+"""Seconds until a worker that couldn't start tries again."""
 _log = structlog.get_logger(__name__)
 
 
@@ -55,16 +57,26 @@ class Background:
             self._worker = None
 
     def _run(self) -> None:
+        while self._with_worker and not self._has_begun():
+            if self._stopping.wait(_AGAIN):
+                return
+        if self._jobs:
+            self._schedule()
+
+    def _has_begun(self) -> bool:
+        """Whether the worker runs; a server that it needs may be away."""
         try:
-            if self._with_worker:
-                self._application.start()  # where it isn't yet: handlers find every part built
-                worker = self._make_worker()
-                worker.start()
-                self._worker = worker
-            if self._jobs:
-                self._schedule()
-        except Exception:  # noqa: BLE001 - the server answers questions all the same
-            _log.exception("background ended")
+            self._application.start()  # where it isn't yet: handlers find every part built
+            worker = self._make_worker()
+            worker.start()
+            self._worker = worker
+        except JangbuError as error:
+            _log.warning("worker held up", by="its start", reason=str(error))
+            return False
+        except Exception:  # noqa: BLE001 - the next try may go better
+            _log.exception("worker held up")
+            return False
+        return True
 
     def _make_worker(self) -> "Worker":
         from jangbu.platform.queues.bus import Backoff, Bus

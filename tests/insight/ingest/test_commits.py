@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from ingest_place import SALES, SHOP, LakehouseWith, MovableClock, Place, day, days, sales
+from ingest_place import CALENDAR, SALES, SHOP, LakehouseWith, MovableClock, Place, day, days, sales
 from sqlalchemy import select, update
 from support.databases import ADAPTERS
 
@@ -16,7 +17,7 @@ from jangbu.insight.ingest.contracts import LoadMode, LoadResult
 from jangbu.insight.ingest.facade import Delivery, Ingest
 from jangbu.insight.ingest.lease import LEASE, kept
 from jangbu.insight.ingest.tables import load_intents
-from jangbu.kernel.errors import Conflict, Unavailable
+from jangbu.kernel.errors import Conflict, StorageError, Unavailable
 from jangbu.kernel.tenancy import TenantId
 
 pytestmark = pytest.mark.parametrize("adapter", ADAPTERS, indirect=True)
@@ -90,6 +91,26 @@ def test_an_intent_of_unknown_fate_is_settled_when_its_lease_ends(place: Place, 
     assert place.version() == int(committed)
     assert append(ingest, A).changed is not committed
     assert place.products() == ["apple"]
+
+
+def test_a_table_that_cant_be_read_keeps_no_other_ones_loads_from_their_recovery(place: Place) -> None:
+    clock = MovableClock()
+    calendar = pa.table({"day": pa.array([date(2017, 3, 1)]), "name": pa.array(["Samiljeol"])})
+    lost = OSError("the lakehouse is gone")
+    broken = ingest_with(place, clock, commit=raising(lost), find_run=raising(lost))
+    for source, tenant, rows in ((SALES, SHOP, A), (CALENDAR, None, calendar)):
+        with pytest.raises(OSError, match="lakehouse is gone"):
+            broken.load(source, tenant=tenant, batches=rows, mode=LoadMode.APPEND)
+    clock.forward(hours=1)
+
+    def torn(table: str, attempt: str) -> Any:
+        if table == "sales":
+            raise StorageError("The metadata of 'sales' are torn.")
+        return place.lakehouse.find_run(table, attempt)
+
+    assert [done.data_source for done in ingest_with(place, clock, find_run=torn).recover()] == ["calendar"]
+    assert place.ingest.has_open_intent([SHOP], ["sales"])
+    assert [done.data_source for done in ingest_with(place, clock).recover()] == ["sales"]
 
 
 class DatabaseThatFails:

@@ -1,6 +1,8 @@
 """Which of an Iceberg table's metadata are the newest."""
 
 from pathlib import Path
+from socket import socket
+from time import monotonic
 
 import pytest
 
@@ -44,6 +46,18 @@ def test_an_error_of_a_catalog_holds_no_password(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as raised:
         pointer()
     assert "s3cret" not in repr((raised.value, raised.value.__cause__, raised.value.__notes__))
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "mysql+pymysql"])
+def test_a_catalog_that_stands_still_is_not_waited_for(driver: str, tmp_path: Path) -> None:
+    with socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        pointer = of_catalog("receipts", f"{driver}://me:s3cret@127.0.0.1:{silent.getsockname()[1]}/db", "a.b", Folders([tmp_path]))
+        began = monotonic()
+        with pytest.raises(Unavailable, match="can't be asked"):
+            pointer()
+    assert monotonic() - began < 20
 
 
 def test_a_catalog_is_only_read(tmp_path: Path) -> None:

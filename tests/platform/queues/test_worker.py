@@ -96,6 +96,19 @@ def test_no_queue_starves_another(place: Place, start: Start) -> None:
     assert place.queues.depths()["commands"].waiting > 100
 
 
+def test_a_handler_that_ends_its_process_fails_as_any_other_and_costs_no_thread(place: Place, start: Start) -> None:
+    heard = Event()
+
+    def leave(*_: Any) -> None:
+        raise SystemExit(2)
+
+    start(does("close", leave), hears("one", lambda *_: heard.set()), threads=2)
+    place.send(CloseShop("a"), CloseShop("b"))
+    until(lambda: sum(depth.parked for depth in place.queues.depths().values()) == 2, 60)
+    place.emit(ShopOpened("a"))
+    assert heard.wait(10)
+
+
 def test_the_lease_of_long_work_is_renewed(place: Place, start: Start) -> None:
     tries: list[int] = []
 

@@ -152,12 +152,10 @@ class Ingest:
 
     def recover(self, now: datetime | None = None) -> tuple[Recovered, ...]:
         """Finish or drop the intents whose lease has ended by `now` (aware; by default the clock's), or whose process ran on this
-        machine and is dead. To be called at every start and now and then; safe at any time."""
-        with self._database.reading() as connection:
-            found = {intent.attempt: intent for intent in repository.open_intents(connection)}
+        machine and is dead. To be called at every start and now and then; safe at any time. What can't be settled now, as its
+        table can't be read, is logged and left to the next time; no other table waits for it."""
         moment = now or self._clock.now()
-        abandoned = [attempt for attempt, intent in found.items() if self._commits.is_abandoned(intent, moment)]
-        recovered = tuple(done for attempt in abandoned if (done := self._commits.recover(attempt, moment)))
+        recovered = tuple(self._commits.recover_all(moment))
         with self._database.transaction() as work:
             attempts.settle_dead(work.connection, moment)
         return recovered

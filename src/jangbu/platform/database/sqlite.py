@@ -106,6 +106,7 @@ def _engine(path: Path, patience: float, begin: str, pragma: str, connections: i
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         poolclass=QueuePool,
+        hide_parameters=True,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=patience,

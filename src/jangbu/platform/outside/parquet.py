@@ -67,10 +67,12 @@ class ParquetFiles:
         files = self._settled()
         if not files:
             raise self._unavailable("There are no files", self._pattern)
-        self._footers = {file: self._footers.get(file) or self._footer(file) for file in files}
+        known = self._footers
+        # Several may look at once, each at its own files.
+        self._footers = footers = {file: known.get(file) or self._footer(file) for file in files}
         modified = max(file.state[2] for file in files)
         fingerprint = sha256(repr(files).encode()).hexdigest()
-        seen = _Seen(files, tuple(self._footers.values()))
+        seen = _Seen(files, tuple(footers.values()))
         return Look(fingerprint, datetime.fromtimestamp(modified // 1_000 / 1_000_000, UTC), seen)
 
     def stored(self, look: Look) -> pa.Schema:
@@ -84,15 +86,16 @@ class ParquetFiles:
 
     def files(self, look: Look, _tenants: tuple[TenantId, ...] | None, span: TimeRange | None) -> TableFiles:
         seen = _seen(look)
-        if self._read is None or self._read[0] is not look:
-            self._read = look, self._foreign(look)
+        read = self._read
+        if read is None or read[0] is not look:
+            self._read = read = look, self._foreign(look)
         wanted = [
             DataFile(file.path, footer.rows, file.state[1], *(footer.times or (None, None)))
             for file, footer in zip(seen.files, seen.footers, strict=True)
             if _may_hold(footer, span)
         ]
         schema = pa.schema([pa.field(column.name, arrow_type(column)) for column in self._shape.columns])
-        return TableFiles(Snapshot(self._name, "", None), with_bounds(wanted), schema, foreign=self._read[1])
+        return TableFiles(Snapshot(self._name, "", None), with_bounds(wanted), schema, foreign=read[1])
 
     def stands(self, look: Look) -> bool:
         seen = _seen(look)

@@ -79,8 +79,11 @@ def _asked(name: str, uri: str, namespace: str, table: str) -> list[str]:
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
+    from jangbu.platform.lakehouse.tables.catalogs import bound
+
     try:
-        engine = create_engine(uri, poolclass=NullPool)
+        engine = create_engine(uri, poolclass=NullPool, hide_parameters=True)
+        bound(engine)
         with engine.connect() as connection:
             rows = connection.execute(text(_POINTER), {"namespace": namespace, "name": table})
             return [str(location) for location in rows.scalars()]

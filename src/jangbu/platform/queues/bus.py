@@ -156,7 +156,7 @@ class Bus:
         try:
             handler.check()
             handler.open(content, Context(self._parts, handler.name, message.id, message.tries, message.sent_at))
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed try
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is a failed try, SystemExit too
             span.fail(error.code if isinstance(error, JangbuError) else type(error).__name__)
             self._failed(message, handler, error, perf_counter() - began)
         else:
@@ -164,7 +164,7 @@ class Bus:
             if not self._queues.delete(message):
                 _log.warning("message done after its lease", handler=handler.name, message=message.id)
 
-    def _failed(self, message: Received, handler: Handler, error: Exception, seconds: float) -> None:
+    def _failed(self, message: Received, handler: Handler, error: BaseException, seconds: float) -> None:
         reason = str(error) if isinstance(error, JangbuError) else f"{type(error).__name__}: {error}"
         if message.tries >= self._tries:
             self._park(message, handler.name, reason, seconds, error)
@@ -181,7 +181,9 @@ class Bus:
         self._counts.message(handler.name, "failed", seconds)
         self._queues.release(message, pause)
 
-    def _park(self, message: Received, handler: str, reason: str, seconds: float | None, error: Exception | None = None) -> None:
+    def _park(
+        self, message: Received, handler: str, reason: str, seconds: float | None, error: BaseException | None = None
+    ) -> None:
         shown = without_keys(reason)[:_LONGEST_REASON]
         _log.error("message parked", handler=handler, message=message.id, queue=message.queue, reason=shown, exc_info=error)
         self._counts.message(handler, "parked", seconds)

@@ -129,10 +129,12 @@ class Worker:
 
     def _handle(self) -> None:
         while (message := self._taken.get()) is not None:
-            _tried(partial(self._settle, message), "message")
-            with self._lock:
-                del self._held[message.receipt]
-            self._wake.set()
+            try:
+                _tried(partial(self._settle, message), "message")
+            finally:
+                with self._lock:
+                    del self._held[message.receipt]
+                self._wake.set()
 
     def _settle(self, message: Received) -> int:
         if self._stopping.is_set():

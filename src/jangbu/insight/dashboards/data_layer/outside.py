@@ -1,13 +1,14 @@
 """What lies outside the lakehouse, as questions see it: looked at now and then, and each state under a version of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from jangbu.insight.catalog.contracts import Column, DataSource, Outside
 from jangbu.insight.catalog.facade import table_of
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jangbu.platform.outside.ports import Look, OutsideTable
+
+_PATIENCE: Final = 20.0
+"""Seconds that a question waits for another one's look."""
 
 _Key: TypeAlias = tuple[str, Outside, str | None, str | None, tuple[Column, ...]]
 
@@ -48,6 +52,16 @@ class _Place:
         self.seen: Seen | None = None
         self.looked_at = 0.0
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises Unavailable where somebody else looks for too long."""
+        if not self.lock.acquire(timeout=_PATIENCE):
+            raise Unavailable("What lies outside is being looked at for too long.", retry_after=5)
+        try:
+            yield
+        finally:
+            self.lock.release()
+
 
 class OutsideTables:
     """The tables outside that data sources are bound to, which must lie below `folders`. `timer` counts seconds."""
@@ -68,7 +82,7 @@ class OutsideTables:
             Unavailable: it isn't there, is being written, or is broken.
         """
         place = self._place(source)
-        with place.lock:
+        with place.held():
             every = _outside(source).check_every
             if place.seen is None or self._timer() - place.looked_at >= every:
                 self._look(place, source)
@@ -97,7 +111,7 @@ class OutsideTables:
 
     def forget(self, source: DataSource) -> None:
         place = self._place(source)
-        with place.lock:
+        with place.held():
             place.seen = None
 
     def _look(self, place: _Place, source: DataSource) -> None:

@@ -41,10 +41,15 @@ def watch(event: TenantDataUpdated, context: Context[Parts]) -> None:
     except (UnknownName, NotFound):
         # The data source isn't defined any more, or its table is gone: the hourly upkeep sees to what is left.
         return
-    if is_due and parts.cache.acquire(Key(None, "upkeep asked", table), _ASKED).standing is not Standing.OTHERS:
+    if not is_due or (lease := parts.cache.acquire(Key(None, "upkeep asked", table), _ASKED)).standing is Standing.OTHERS:
+        return
+    try:
         with parts.database.transaction() as work:
             if work.first_time(context):
                 work.send(UpkeepTable(table))
+    except BaseException:
+        parts.cache.release(lease)  # the next try asks
+        raise
 
 
 PLUGIN = Handler(

@@ -170,9 +170,21 @@ class _Sql(SqlCatalog):
     def _init_catalog(self) -> None:
         """Before the first question is asked."""
         event.listen(self.engine, "handle_error", _told)
-        if self.engine.dialect.name == "postgresql":
-            event.listen(self.engine, "do_connect", _bounded)
+        bound(self.engine)
         super()._init_catalog()
+
+
+def bound(engine: "Engine") -> None:
+    """Let nobody wait for a server for ever that stands still, be it of PostgreSQL or of MySQL."""
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "do_connect", _bounded)
+    elif engine.dialect.name in ("mysql", "mariadb"):
+        event.listen(engine, "do_connect", _with_timeouts)
+
+
+def _with_timeouts(_dialect: object, _record: object, _arguments: list[Any], named: dict[str, Any]) -> None:
+    limits = {"connect_timeout": CONNECT_WITHIN, "read_timeout": int(ANSWER_WITHIN), "write_timeout": int(ANSWER_WITHIN)}
+    named.update(limits | named)
 
 
 def _bounded(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> object:
