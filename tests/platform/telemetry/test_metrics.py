@@ -98,3 +98,13 @@ def test_what_can_be_measured_only_by_looking_is_looked_at_and_a_failure_hides_n
 
     metrics.look(busy)
     assert b"jangbu_outbox_messages 3.0" in metrics.exposition()
+
+
+def test_what_counts_is_told_though_what_is_looked_at_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jangbu.platform.telemetry.metrics._MEASURED_WITHIN", 0.05)
+    metrics, go_on = Metrics(), Event()
+    metrics.look(lambda: metrics.outbox.set(float(go_on.wait(10))))
+    metrics.answer(7)
+    assert b"jangbu_answer_rows_total 7.0" in metrics.exposition()
+    go_on.set()
+    assert b"jangbu_outbox_messages 1.0" in metrics.exposition()

@@ -13,6 +13,7 @@ from jangbu.entrypoints.api import catalog, documents, health, loads, problems, 
 from jangbu.entrypoints.api.context import Api
 from jangbu.entrypoints.api.observe import Observe
 from jangbu.entrypoints.api.workers import Workers
+from jangbu.platform.telemetry.glance import Glance
 
 if TYPE_CHECKING:
     from jangbu.entrypoints.bootstrap import Application
@@ -33,7 +34,7 @@ def create_app(application: "Application") -> FastAPI:
         redirect_slashes=False,  # the address to go to would be made of the Host header, which is the client's to choose
         responses=documents.problems(),  # type: ignore[arg-type]  # FastAPI wants int | str keys, and dict is invariant
     )
-    app.state.api = Api(application, Workers(application.settings.request_threads))
+    app.state.api = Api(application, Workers(application.settings.request_threads), Glance(application.is_ready))
     for module in (query, catalog, loads, health):
         app.include_router(module.router)
     problems.install(app)
@@ -49,7 +50,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await to_thread.run_sync(api.workers.close)
+        await to_thread.run_sync(api.workers.close, api.application.settings.shutdown_seconds)
         await to_thread.run_sync(api.application.close)
 
 

@@ -13,6 +13,7 @@ from jangbu.kernel.tenancy import Principal
 
 if TYPE_CHECKING:
     from jangbu.entrypoints.bootstrap import Application
+    from jangbu.platform.telemetry.glance import Glance
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Api:
 
     application: "Application"
     workers: Workers
+    readiness: "Glance[bool]"
 
 
 def _api(request: Request) -> Api:

@@ -10,6 +10,9 @@ from jangbu.platform.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["health"])
 
+_READY_WITHIN = 2.0
+"""Seconds that the database has to answer."""
+
 
 @router.get("/health/live", summary="The process lives")
 async def live() -> dict[str, str]:
@@ -21,12 +24,12 @@ async def live() -> dict[str, str]:
 )
 async def ready(api: ApiOf) -> dict[str, str]:
     # Not in a request's worker: a server whose workers are all busy is ready all the same.
-    if not await asyncio.to_thread(api.application.is_ready):
+    if not await asyncio.to_thread(api.readiness.take, _READY_WITHIN):
         raise Unavailable("The server is starting or stopping.", retry_after=1)
     return {"status": "ready"}
 
 
 @router.get("/metrics", summary="Counts and times for Prometheus", response_class=Response)
 async def metrics(api: ApiOf) -> Response:
-    content = await asyncio.to_thread(api.application.metrics.exposition)  # it looks at the queues, which are files
+    content = await asyncio.to_thread(api.application.metrics.exposition)  # it looks at the queues
     return Response(content, headers={"content-type": CONTENT_TYPE})

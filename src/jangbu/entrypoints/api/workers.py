@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -51,11 +52,14 @@ class Workers:
             del self._tokens[id(token)]
             gone.cancel()
 
-    def close(self) -> None:
-        """Interrupt what still runs, and wait for it."""
+    def close(self, patience: float) -> None:
+        """Interrupt what still runs, and wait for it, for at most so many seconds: a job without a token can't be interrupted."""
         for token in tuple(self._tokens.values()):
             token.cancel()
-        self._pool.shutdown(wait=True)
+        ends = monotonic() + patience
+        while self._busy and monotonic() < ends:
+            sleep(0.02)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         if self._busy >= self._limit:

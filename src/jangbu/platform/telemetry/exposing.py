@@ -10,6 +10,8 @@ def server_of(metrics: Metrics, listener: socket.socket) -> ThreadingHTTPServer:
     """A server on a bound socket that answers `/metrics` and `/health/live`, not yet running."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = 5  # seconds for a client that says nothing
+
         def do_GET(self) -> None:
             match self.path:
                 case "/metrics":

@@ -7,9 +7,12 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from jangbu.kernel.errors import JangbuError
+from jangbu.platform.telemetry.glance import Glance
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_MEASURED_WITHIN: Final = 3.0
+"""Seconds: Prometheus waits for ten, and what is counted must not be lost with what can't be looked at."""
 _log = structlog.get_logger(__name__)
 
 
@@ -18,6 +21,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._measuring = Glance(self._measure)
         self._requests = Counter(
             "jangbu_http_requests", "HTTP requests by route and status.", ["method", "route", "status"], registry=self.registry
         )
@@ -108,14 +112,21 @@ class Metrics:
             self._cache.labels(operation, outcome).inc(number)
 
     def look(self, measure: Callable[[], None]) -> None:
-        """Have `measure` set gauges each time that the metrics are asked for. What it can't measure keeps its last value."""
+        """Have `measure` set gauges each time that the metrics are asked for. What it can't measure, or not in time, keeps its last
+        value."""
         self._looks.append(measure)
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format (`CONTENT_TYPE`)."""
+        try:
+            self._measuring.take(_MEASURED_WITHIN)
+        except JangbuError as error:
+            _log.warning("not measured", reason=str(error))
+        return generate_latest(self.registry)
+
+    def _measure(self) -> None:
         for measure in self._looks:
             try:
                 measure()
             except JangbuError as error:
                 _log.warning("not measured", reason=str(error))
-        return generate_latest(self.registry)
