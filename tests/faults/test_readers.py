@@ -13,7 +13,7 @@ SECONDS = 12
 @pytest.mark.slow
 def test_each_answer_is_one_whole_version(tmp_path: Path) -> None:
     with smithy() as made:
-        crowd = Crowd(tmp_path / "place", new_template(tmp_path / "template"), made)
+        crowd = Crowd(tmp_path / "place", new_template(tmp_path / "template"), made, seed=7)
         try:
             counts = crowd.run(SECONDS)
         finally:
