@@ -381,7 +381,7 @@ def send_all(queues: Queues) -> None:
 
 
 def hold_one(queues: Queues) -> None:
-    say(take(queues, 1, lease=timedelta(seconds=1))[0].id)
+    say(take(queues, 1, lease=timedelta(seconds=4))[0].id)
     sleep(60)
 
 

@@ -1,7 +1,7 @@
 """Puts the adapters that the settings name under the contexts, once for each process. Each part is built at its first use."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +11,7 @@ from jangbu.entrypoints.settings import Settings
 from jangbu.entrypoints.stores import catalog_access_of, store_of
 from jangbu.kernel.clock import Clock, SystemClock
 from jangbu.kernel.discovery import discover, find
-from jangbu.kernel.errors import Closed, unknown_name
+from jangbu.kernel.errors import Closed, StorageError, Unavailable, unknown_name
 from jangbu.kernel.tenancy import Principal, TenantId
 
 if TYPE_CHECKING:
@@ -192,8 +192,14 @@ class Application:
         if self._started:
             return
         self.open()
-        with suppress(Closed):  # it was settled before it was closed, and still answers
+        try:
             self.ingest.recover()
+        except Closed:  # it was settled before it was closed, and still answers
+            pass
+        except (StorageError, Unavailable) as error:  # one table's: the others answer, and recovery is tried again
+            import structlog
+
+            structlog.get_logger(__name__).warning("not all loads recovered", reason=str(error))
         self.relay, self.cache, self.dashboards  # noqa: B018  # building them is the point
         self._started = True
 

@@ -108,7 +108,10 @@ def test_a_table_that_cant_be_read_keeps_no_other_ones_loads_from_their_recovery
             raise StorageError("The metadata of 'sales' are torn.")
         return place.lakehouse.find_run(table, attempt)
 
-    assert [done.data_source for done in ingest_with(place, clock, find_run=torn).recover()] == ["calendar"]
+    with pytest.raises(StorageError, match="are torn"):
+        ingest_with(place, clock, find_run=torn).recover()
+    assert (place.version("calendar", None), place.version()) == (0, 0)
+    assert not place.ingest.has_open_intent([], ["calendar"])
     assert place.ingest.has_open_intent([SHOP], ["sales"])
     assert [done.data_source for done in ingest_with(place, clock).recover()] == ["sales"]
 

@@ -281,7 +281,10 @@ class Writer:
         raise AssertionError(f"{self.name} found no moment in {TRIES} tries.")
 
 
-CONFLICTS = ("ICEBERG_COMMIT_ERROR", "CommitFailedException", "ValidationException", "Cannot commit", "missing data files")
+CONFLICTS = (
+    "ICEBERG_COMMIT_ERROR", "CommitFailedException", "ValidationException", "Cannot commit", "missing data files",
+    "is not an ancestor",  # Spark, where the snapshot that it began on was forgotten meanwhile
+)  # fmt: skip
 
 
 def is_conflict(error: Exception) -> bool:

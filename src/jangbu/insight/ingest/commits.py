@@ -8,13 +8,12 @@
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-import structlog
 from sqlalchemy import Connection, delete, update
 
 from jangbu.insight.access.contracts import TenantState
@@ -33,8 +32,6 @@ from jangbu.kernel.tenancy import TenantId
 from jangbu.platform.database.ports import Database, UnitOfWork
 from jangbu.platform.lakehouse.ports import Lakehouse, TableSpec
 from jangbu.platform.telemetry.tracing import span
-
-_log = structlog.get_logger(__name__)
 
 PATIENCE: Final = 300.0
 """Seconds that a load waits for others of the same tenant and data source."""
@@ -110,21 +107,24 @@ class Commits:
         with self._database.reading() as connection:
             return self._are_abandoned(repository.open_intents(connection, intent.attempt), now)
 
-    def recover_all(self, now: datetime) -> Iterator[Recovered]:
-        """Recover every abandoned attempt. Where a table can't be read, its attempts are left to the next time, and that is logged:
-        no other table waits for it."""
+    def recover_all(self, now: datetime) -> tuple[Recovered, ...]:
+        """Recover every abandoned attempt. Where a table can't be read, its attempts are left to the next time and no other table
+        waits for it; the first such error is raised at the end."""
         with self._database.reading() as connection:
             found = {intent.attempt: intent for intent in repository.open_intents(connection)}
-        unreadable: set[str] = set()
+        recovered: list[Recovered] = []
+        errors: dict[str, JangbuError] = {}
         for attempt, intent in found.items():
-            if intent.lakehouse_table in unreadable or not self.is_abandoned(intent, now):
+            if intent.lakehouse_table in errors or not self.is_abandoned(intent, now):
                 continue
             try:
                 if done := self.recover(attempt, now):
-                    yield done
+                    recovered.append(done)
             except JangbuError as error:
-                unreadable.add(intent.lakehouse_table)
-                _log.warning("load not recovered", table=intent.lakehouse_table, run=intent.run, reason=str(error))
+                errors[intent.lakehouse_table] = error
+        for first in errors.values():
+            raise first
+        return tuple(recovered)
 
     def recover(self, attempt: str, now: datetime) -> Recovered | None:
         """Finish an abandoned attempt whose commit happened, else drop it. None: somebody else did, or it isn't abandoned."""

@@ -152,13 +152,14 @@ class Ingest:
 
     def recover(self, now: datetime | None = None) -> tuple[Recovered, ...]:
         """Finish or drop the intents whose lease has ended by `now` (aware; by default the clock's), or whose process ran on this
-        machine and is dead. To be called at every start and now and then; safe at any time. What can't be settled now, as its
-        table can't be read, is logged and left to the next time; no other table waits for it."""
+        machine and is dead. To be called at every start and now and then; safe at any time. Raises JangbuError where a table can't
+        be read now: its intents are left to the next time, all others are settled."""
         moment = now or self._clock.now()
-        recovered = tuple(self._commits.recover_all(moment))
-        with self._database.transaction() as work:
-            attempts.settle_dead(work.connection, moment)
-        return recovered
+        try:
+            return self._commits.recover_all(moment)
+        finally:
+            with self._database.transaction() as work:
+                attempts.settle_dead(work.connection, moment)
 
     def unsettled(self, connection: "Connection") -> str | None:
         """What this state of the database says is half done: a commit or an erasure, in words."""
